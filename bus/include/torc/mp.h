@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
+/*
+ * A producer of a ring with many publishers, in one total order.  Included by
+ * ring.h; start there.
+ *
+ * A compare-and-swap of the tail claims bytes [t, e).  Then, in this order:
+ *
+ *	1. the header at t is stored BUSY, with the slot and the whole length;
+ *	2. [t + W, e + W) is zeroed, W being the window, half the capacity;
+ *	3. the payload is written;
+ *	4. the headers are committed, the one at t last.
+ *
+ * Why a fresh claim is zero without anybody cleaning up: a claim needs
+ * e + 8 <= floor + W.  The floor moves over committed records only, so every
+ * record below e + 8 - W was committed and its publisher had finished step 2,
+ * which zeroed all up to e + 8.  Why step 2 hurts nobody: it touches what lay at
+ * [t - W, e - W), which is below the floor; and until the record at t is
+ * committed, the floor stays at or below t, so that nobody can claim beyond
+ * t + W.
+ *
+ * Before each compare-and-swap the claim is noted in the publisher's slot, so
+ * that the others can settle it should the publisher die (repair.h).
+ */
+#ifndef TORC_MP_H
+#define TORC_MP_H
+
+#include <torc/batch.h>
+#include <torc/layout.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Why there was no room. */
+enum torc_mp_blocked {
+	TORC_MP_FULL,	/* a lossless subscriber, mp->blocker, holds the floor */
+	TORC_MP_STUCK,	/* so does the uncommitted record at mp->stuck_at */
+};
+
+struct torc_mp {
+	struct torc_ring ring;
+	struct torc_publisher_slot_shm *slot;
+	uint64_t limit;		/* floor + window, as last seen */
+	uint64_t claim;		/* where the reserved claim begins */
+	uint64_t start;		/* of its record */
+	uint64_t end;		/* of the claim */
+	struct torc_mark walk;	/* how far towards the next mark; its index */
+	enum torc_mp_blocked blocked;
+	uint64_t stuck_at;
+	uint32_t blocker;
+	uint32_t slot_index;
+};
+
+/**
+ * torc_mp_init() - become one of the producers of a ring
+ * @mp:		the producer
+ * @ring:	the ring; copied
+ * @slot:	a publisher slot that is free, its last claim settled
+ *		(torc_claim_settled())
+ *
+ * Context: Nobody else uses the slot, in any process.
+ * Return: 0, -EINVAL if the ring takes only one or has no such slot, -EPROTO.
+ */
+static inline int torc_mp_init(struct torc_mp *mp, const struct torc_ring *ring,
+			       uint32_t slot)
+{
+	struct torc_mark floor;
+	int r;
+
+	if (ring->kind != TORC_KIND_MP || slot >= ring->publishers)
+		return -EINVAL;
+	r = torc_mark_current(ring, &ring->shm->floor, &floor);
+	if (r)
+		return r;
+	mp->ring = *ring;
+	mp->slot = torc_publisher_slot(ring, slot);
+	mp->slot_index = slot;
+	mp->limit = floor.position + ring->window;
+	mp->walk = floor;
+	mp->blocker = ring->subscribers;
+	torc_store_relaxed(&mp->slot->claim_length, 0);
+	return 0;
+}
+
+/*
+ * Install @next as the mark after @floor.  All who help compute the same words,
+ * since they follow from the records alone; each word is moved by CAS from what
+ * it was, so a helper that comes late changes nothing.
+ */
+static inline void torc_mark_help(const struct torc_ring *ring,
+				  const struct torc_mark *floor,
+				  const struct torc_mark *next)
+{
+	struct torc_mark_shm *mark =
+		&ring->shm->marks[next->index % TORC_MARKS];
+	uint64_t count = torc_load_relaxed(&mark->count);
+	uint64_t position = torc_load_relaxed(&mark->position);
+
+	/* The words just read are the old mark's or already the new one's, if
+	 * the floor has not moved since; and otherwise there is no need. */
+	torc_fence_acquire();
+	if (torc_load_relaxed(&ring->shm->floor) != floor->index ||
+	    position == next->position)
+		return;
+	/* MO(torc_mark_help:A), pairs with torc_mark_read:B */
+	torc_cas(&mark->count, count, next->count);
+	/* MO(torc_mark_help:B), pairs with torc_mark_read:A */
+	torc_cas(&mark->position, position, next->position);
+}
+
+/*
+ * Move the floor from @floor by one mark.  0 if it has moved, by whomever.
+ */
+static inline int torc_floor_advance(struct torc_mp *mp,
+				     const struct torc_mark *floor)
+{
+	const struct torc_ring *ring = &mp->ring;
+	struct torc_publishing_shm *shm = ring->shm;
+	uint64_t tail = torc_load_acquire(&shm->tail);
+	uint64_t proposed, gate;
+	struct torc_mark next;
+	int r;
+
+	/* Go on walking where the last attempt ended. */
+	if (mp->walk.index != floor->index)
+		mp->walk = *floor;
+	r = torc_walk(ring, &mp->walk.position, &mp->walk.count,
+		      floor->position + ring->mark_step, true);
+	if (r <= 0) {
+		/* If others moved the floor, this walk may have met records
+		 * that were being overwritten. */
+		torc_fence_acquire();
+		if (torc_load_relaxed(&shm->floor) != floor->index)
+			return 0;
+		mp->blocked = TORC_MP_STUCK;
+		mp->stuck_at = mp->walk.position;
+		return r ? r : -EAGAIN;
+	}
+	next = mp->walk;
+	next.index = floor->index + 1;
+	torc_mark_help(ring, floor, &next);
+
+	proposed = torc_load_relaxed(&shm->proposed);
+	while (torc_distance(proposed, next.index) < 0 &&
+	       !torc_cas(&shm->proposed, proposed, next.index))
+		proposed = torc_load_relaxed(&shm->proposed);
+	/* MO(torc_floor_advance:A), pairs with torc_consumer_hold:C.  Dekker,
+	 * as torc_sp_make_room:A. */
+	torc_fence_full();
+	gate = torc_gate(ring, floor->position, tail, &mp->blocker);
+	if (torc_distance(next.position, gate) > 0) {
+		mp->blocked = TORC_MP_FULL;
+		return -EAGAIN;
+	}
+	/* MO(torc_floor_advance:B), pairs with torc_mark_current:A and
+	 * torc_consumer_lapped:A */
+	torc_cas(&shm->floor, floor->index, next.index);
+	return 0;
+}
+
+/* Move the floor until a claim may end, with its following header, at @end. */
+static __attribute__((noinline, unused)) int torc_mp_make_room(struct torc_mp *mp,
+							       uint64_t end)
+{
+	struct torc_mark floor;
+	int r;
+
+	for (unsigned int i = 0; i < 2 * TORC_MARKS; i++) {
+		/* Acquire: what others wrote below the floor, and their zeroing
+		 * up to floor + window, came before. */
+		r = torc_mark_current(&mp->ring, &mp->ring.shm->floor, &floor);
+		if (r)
+			return r;
+		mp->limit = floor.position + mp->ring.window;
+		/* MO(torc_mp_make_room:A), pairs with torc_consumer_lapped:A:
+		 * who reads a byte that is written from now on sees the floor. */
+		torc_fence_release();
+		if (torc_distance(end, mp->limit) <= 0)
+			return 0;
+		r = torc_floor_advance(mp, &floor);
+		if (r)
+			return r;
+	}
+	return -EAGAIN;
+}
+
+/* Note in the slot what is about to be claimed. */
+static inline void torc_claim_note(struct torc_mp *mp, uint64_t position,
+				   uint64_t length)
+{
+	/* Never a length with another claim's position: 0 comes first. */
+	torc_store_relaxed(&mp->slot->claim_length, 0);
+	/* MO(torc_claim_note:A), pairs with torc_claim_read:B */
+	torc_store_release(&mp->slot->claim_position, position);
+	/* MO(torc_claim_note:B), pairs with torc_claim_read:A */
+	torc_store_release(&mp->slot->claim_length, length);
+}
+
+/* Zero @size bytes from @position on, round the end of the data if need be. */
+static inline void torc_ring_zero(const struct torc_ring *ring,
+				  uint64_t position, uint64_t size)
+{
+	uint64_t offset = position & ring->mask;
+	uint64_t first = ring->capacity - offset;
+
+	if (torc_likely(size <= first)) {
+		torc_zero(ring->data + offset, size);
+	} else {
+		torc_zero(ring->data + offset, first);
+		torc_zero(ring->data, size - first);
+	}
+}
+
+/* Steps 1 and 2 for the claim [mp->claim, mp->end), which was won. */
+static inline void torc_claim_enter(struct torc_mp *mp)
+{
+	const struct torc_ring *ring = &mp->ring;
+	uint64_t length = mp->end - mp->claim;
+
+	torc_store_relaxed(torc_header_at(ring, mp->claim),
+			   TORC_HEADER(TORC_RECORD_BUSY, mp->slot_index,
+				       length - TORC_HEADER_SIZE));
+	/* MO(torc_claim_enter:A), pairs with torc_claim_find:A: whoever finds
+	 * the header zero finds all of the claim zero. */
+	torc_fence_release();
+	torc_ring_zero(ring, mp->claim + ring->window, length);
+}
+
+/**
+ * torc_mp_reserve() - claim room for a message, to be written in place
+ * @mp:		the producer
+ * @length:	bytes of payload, at most torc_message_max()
+ * @ret_payload: where to write it, 8-byte aligned; untouched on failure
+ *
+ * Consumers wait at the claim until it is committed or aborted: be quick, and
+ * do not reserve again before.
+ *
+ * Context: One thread at a time per producer.  No system call.
+ * Ordering: Acquire of the floor and of the cursors.
+ * Progress: Lock-free: a lost race is another producer's claim.
+ * Return: 0, -EAGAIN if there is no room (why: mp->blocked), -EMSGSIZE if
+ * @length is too large, -EPROTO if the ring is damaged.
+ */
+static inline int torc_mp_reserve(struct torc_mp *mp, size_t length,
+				  void **ret_payload)
+{
+	const struct torc_ring *ring = &mp->ring;
+	torc_u64 *tail = &ring->shm->tail;
+	uint64_t size, claim, start, end;
+	bool noted = false;
+	int r;
+
+	if (torc_unlikely(length > torc_message_max(ring)))
+		return -EMSGSIZE;
+	size = torc_record_size(length);
+	for (;;) {
+		claim = torc_load_relaxed(tail);
+		start = torc_record_place(ring, claim, size);
+		end = start + size;
+		if (torc_unlikely(torc_distance(end + TORC_HEADER_SIZE,
+						mp->limit) > 0)) {
+			r = torc_mp_make_room(mp, end + TORC_HEADER_SIZE);
+			if (r)
+				break;
+			continue;
+		}
+		torc_claim_note(mp, claim, end - claim);
+		noted = true;
+		/* MO(torc_mp_reserve:A): release, so that the claim is noted
+		 * before it can be won. */
+		if (torc_likely(torc_cas(tail, claim, end))) {
+			mp->claim = claim;
+			mp->start = start;
+			mp->end = end;
+			torc_claim_enter(mp);
+			*ret_payload = torc_header_at(ring, start) + 1;
+			return 0;
+		}
+		torc_pause();
+	}
+	if (noted)
+		torc_store_release(&mp->slot->claim_length, 0);
+	return r;
+}
+
+/**
+ * torc_mp_commit() - make the reserved message visible
+ * @mp:		the producer, after torc_mp_reserve()
+ * @length:	bytes of payload, at most what was reserved
+ *
+ * Context: As torc_mp_reserve().
+ * Ordering: Release: a consumer that gets the message sees all earlier writes.
+ * Progress: Wait-free; one store, up to three with pads.
+ */
+static inline void torc_mp_commit(struct torc_mp *mp, size_t length)
+{
+	const struct torc_ring *ring = &mp->ring;
+	uint64_t end = mp->start + torc_record_size(length);
+
+	if (torc_unlikely(end != mp->end))
+		/* MO(torc_mp_commit:A): ordered before B. */
+		torc_store_relaxed(torc_header_at(ring, end),
+				   TORC_HEADER(TORC_RECORD_PAD, mp->slot_index,
+					       mp->end - end -
+						       TORC_HEADER_SIZE));
+	/* MO(torc_mp_commit:B), pairs with torc_header_load:A */
+	torc_store_release(torc_header_at(ring, mp->start),
+			   TORC_HEADER(TORC_RECORD_MESSAGE, mp->slot_index,
+				       length));
+	if (torc_unlikely(mp->start != mp->claim))
+		/* MO(torc_mp_commit:C), pairs with torc_header_load:A */
+		torc_store_release(torc_header_at(ring, mp->claim),
+				   TORC_HEADER(TORC_RECORD_PAD, mp->slot_index,
+					       mp->start - mp->claim -
+						       TORC_HEADER_SIZE));
+}
+
+/**
+ * torc_mp_abort() - give the reserved room up
+ * @mp:		the producer, after torc_mp_reserve()
+ *
+ * The claim becomes a pad; the tail never moves back.
+ *
+ * Context: As torc_mp_reserve().
+ * Progress: Wait-free; one store.
+ */
+static inline void torc_mp_abort(struct torc_mp *mp)
+{
+	/* MO(torc_mp_abort:A), pairs with torc_header_load:A: step 2 is done
+	 * before the floor can move over the pad. */
+	torc_store_release(torc_header_at(&mp->ring, mp->claim),
+			   TORC_HEADER(TORC_RECORD_PAD, mp->slot_index,
+				       mp->end - mp->claim - TORC_HEADER_SIZE));
+}
+
+/**
+ * torc_mp_publish() - append one message and make it visible
+ * @mp:		the producer
+ * @data:	payload, copied; may be NULL if @length is 0
+ * @length:	bytes of payload
+ *
+ * Context, ordering, progress: as torc_mp_reserve() and torc_mp_commit().
+ * Return: As torc_mp_reserve().
+ */
+static inline int torc_mp_publish(struct torc_mp *mp, const void *data,
+				  size_t length)
+{
+	void *payload;
+	int r = torc_mp_reserve(mp, length, &payload);
+
+	if (torc_unlikely(r))
+		return r;
+	if (torc_likely(length))
+		torc_copy(payload, data, length);
+	torc_mp_commit(mp, length);
+	return 0;
+}
+
+/**
+ * torc_mp_publish_batch() - append several messages, visible all at once
+ * @mp:		the producer
+ * @spans:	the messages; copied
+ * @count:	how many, at least 1
+ *
+ * Takes as many from the front as fit into the longest record that the ring
+ * takes; no other producer's message comes between them.
+ *
+ * Context, ordering, progress: as torc_mp_publish().
+ * Return: How many were published, at least 1; else as torc_mp_reserve().
+ */
+static inline int torc_mp_publish_batch(struct torc_mp *mp,
+					const struct torc_span *spans, int count)
+{
+	const struct torc_ring *ring = &mp->ring;
+	torc_u64 *tail = &ring->shm->tail;
+	bool noted = false;
+	uint64_t claim, end;
+	int fits, r;
+
+	for (;;) {
+		claim = torc_load_relaxed(tail);
+		r = fits = torc_batch_measure(ring, claim, spans, count, &end);
+		if (fits < 0)
+			break;
+		if (torc_distance(end + TORC_HEADER_SIZE, mp->limit) > 0) {
+			r = torc_mp_make_room(mp, end + TORC_HEADER_SIZE);
+			if (r)
+				break;
+			continue;
+		}
+		torc_claim_note(mp, claim, end - claim);
+		noted = true;
+		/* As torc_mp_reserve:A. */
+		if (torc_cas(tail, claim, end)) {
+			mp->claim = claim;
+			mp->end = end;
+			torc_claim_enter(mp);
+			/* MO(torc_mp_publish_batch:A), pairs with
+			 * torc_header_load:A */
+			torc_store_release(torc_header_at(ring, claim),
+					   torc_batch_write(ring, claim, spans,
+							    fits,
+							    mp->slot_index));
+			return fits;
+		}
+		torc_pause();
+	}
+	if (noted)
+		torc_store_release(&mp->slot->claim_length, 0);
+	return r;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TORC_MP_H */

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
+/*
+ * The producer of a ring with one publisher.  Included by ring.h; start there.
+ *
+ * Publishing is: write the payload, zero the header that will follow, store
+ * this record's header with release.  Nothing else is shared with a consumer,
+ * so there is no read-modify-write and, on x86-64, no fence.  The header that
+ * follows the last record is zero at every moment, which is what makes the one
+ * store a commit.
+ *
+ * Room is looked for only when the private limit is reached, at least a
+ * sixteenth of the capacity apart.  There the producer notes a mark and moves
+ * the floor (ring.h, "The floor").
+ */
+#ifndef TORC_SP_H
+#define TORC_SP_H
+
+#include <torc/batch.h>
+#include <torc/layout.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct torc_sp {
+	struct torc_ring ring;
+	uint64_t tail;		/* where the next record begins */
+	uint64_t limit;		/* up to here reserving needs no look around */
+	uint64_t start;		/* of the reserved record, less its pad */
+	uint64_t count;		/* messages before the tail */
+	uint64_t bound;		/* bytes below it may be written */
+	uint64_t mark_at;	/* position from which the next mark is due */
+	uint64_t noted;		/* index of the newest mark */
+	uint64_t floor;		/* index of the floor's mark */
+	uint32_t blocker;	/* slot that held the floor when it was full */
+};
+
+/* Below this, and below the bound, reserving is a comparison. */
+static inline void torc_sp_set_limit(struct torc_sp *sp)
+{
+	uint64_t mark = sp->mark_at + TORC_HEADER_SIZE;
+
+	sp->limit = torc_distance(mark, sp->bound) < 0 ? mark : sp->bound;
+}
+
+/**
+ * torc_sp_init() - become the producer of a ring
+ * @sp:		the producer
+ * @ring:	the ring; copied
+ *
+ * Goes on where the last producer ended, whatever it was doing when it did:
+ * a record is there when its header is, and nothing else matters.
+ *
+ * Context: There is no other producer, in no process.
+ * Progress: Wait-free, bounded by a sixteenth of the capacity and a record.
+ * Return: 0, -EINVAL if the ring takes many, -EPROTO if it is damaged.
+ */
+static inline int torc_sp_init(struct torc_sp *sp, const struct torc_ring *ring)
+{
+	struct torc_mark mark;
+	int r;
+
+	if (ring->kind != TORC_KIND_SP)
+		return -EINVAL;
+	sp->ring = *ring;
+	r = torc_mark_current(ring, &ring->shm->floor, &mark);
+	if (r)
+		return r;
+	sp->floor = mark.index;
+	sp->bound = mark.position + ring->window;
+	torc_mark_newest(ring, &mark);
+	sp->noted = mark.index;
+	sp->mark_at = mark.position + ring->mark_step;
+	sp->tail = mark.position;
+	sp->count = mark.count;
+	r = torc_walk(ring, &sp->tail, &sp->count, sp->bound, false);
+	if (r)
+		return -EPROTO;
+	sp->blocker = ring->subscribers;
+	torc_store_relaxed(&ring->shm->tail, sp->tail);
+	torc_sp_set_limit(sp);
+	return 0;
+}
+
+/* Note a mark at the tail. */
+static inline void torc_mark_note(struct torc_sp *sp)
+{
+	struct torc_mark_shm *mark =
+		&sp->ring.shm->marks[++sp->noted % TORC_MARKS];
+
+	/* MO(torc_mark_note:A), pairs with torc_mark_read:B: the floor that
+	 * freed this place in the table is seen before its new words. */
+	torc_fence_release();
+	torc_store_relaxed(&mark->count, sp->count);
+	/* MO(torc_mark_note:C), pairs with torc_mark_read:A */
+	torc_store_release(&mark->position, sp->tail);
+	sp->mark_at = sp->tail + sp->ring.mark_step;
+}
+
+/*
+ * Make room for bytes up to @end: note the mark that is due, then move the floor
+ * to the first mark that is far enough, if no subscriber holds it.
+ */
+static __attribute__((noinline, unused)) int torc_sp_make_room(struct torc_sp *sp,
+							       uint64_t end)
+{
+	struct torc_publishing_shm *shm = sp->ring.shm;
+	const struct torc_mark_shm *marks = shm->marks;
+	uint64_t needed = end - sp->ring.window;
+	uint64_t target = sp->floor, floor, gate;
+
+	if (torc_distance(sp->tail, sp->mark_at) >= 0)
+		torc_mark_note(sp);
+	if (torc_distance(end, sp->bound) <= 0) {
+		torc_sp_set_limit(sp);
+		return 0;
+	}
+
+	/* The producer wrote these marks itself: relaxed. */
+	floor = torc_load_relaxed(&marks[target % TORC_MARKS].position);
+	while (target != sp->noted &&
+	       torc_distance(torc_load_relaxed(
+				     &marks[target % TORC_MARKS].position),
+			     needed) < 0)
+		target++;
+	torc_store_relaxed(&shm->proposed, target);
+	/* MO(torc_sp_make_room:A), pairs with torc_consumer_hold:C.  Dekker:
+	 * either the gate shows a joining consumer's cursor, or the consumer
+	 * sees the proposal and joins behind it. */
+	torc_fence_full();
+	gate = torc_gate(&sp->ring, floor, sp->tail, &sp->blocker);
+	while (sp->floor != target &&
+	       torc_distance(
+		       gate,
+		       torc_load_relaxed(
+			       &marks[(sp->floor + 1) % TORC_MARKS].position)) >=
+		       0)
+		sp->floor++;
+
+	/* MO(torc_sp_make_room:B), pairs with torc_mark_current:A and
+	 * torc_consumer_lapped:A */
+	torc_store_release(&shm->floor, sp->floor);
+	/* MO(torc_sp_make_room:C), pairs with torc_consumer_lapped:A: who reads
+	 * a byte that is written from now on sees the floor. */
+	torc_fence_release();
+	sp->bound = torc_load_relaxed(&marks[sp->floor % TORC_MARKS].position) +
+		    sp->ring.window;
+	torc_sp_set_limit(sp);
+	return torc_distance(end, sp->bound) <= 0 ? 0 : -EAGAIN;
+}
+
+/**
+ * torc_sp_reserve() - get room for a message, to be written in place
+ * @sp:		the producer
+ * @length:	bytes of payload, at most torc_message_max()
+ * @ret_payload: where to write it, 8-byte aligned; untouched on failure
+ *
+ * Reserving again, or never committing, forgets the reservation.
+ *
+ * Context: The producer, one thread at a time.  No system call.
+ * Ordering: Acquire of the cursors when it has to look for room.
+ * Progress: Wait-free; bounded by the number of subscriber slots.
+ * Return: 0, -EAGAIN if a lossless subscriber has not read far enough (its slot
+ * in sp->blocker), -EMSGSIZE if @length is too large.
+ */
+static inline int torc_sp_reserve(struct torc_sp *sp, size_t length,
+				  void **ret_payload)
+{
+	uint64_t size, start, end;
+	int r;
+
+	if (torc_unlikely(length > torc_message_max(&sp->ring)))
+		return -EMSGSIZE;
+	size = torc_record_size(length);
+	start = torc_record_place(&sp->ring, sp->tail, size);
+	end = start + size + TORC_HEADER_SIZE;
+	if (torc_unlikely(torc_distance(end, sp->limit) > 0)) {
+		r = torc_sp_make_room(sp, end);
+		if (r)
+			return r;
+	}
+	sp->start = start;
+	*ret_payload = torc_header_at(&sp->ring, start) + 1;
+	return 0;
+}
+
+/**
+ * torc_sp_commit() - make the reserved message visible
+ * @sp:		the producer, after torc_sp_reserve()
+ * @length:	bytes of payload, at most what was reserved
+ *
+ * Context: As torc_sp_reserve().
+ * Ordering: Release: a consumer that gets the message sees all earlier writes.
+ * Progress: Wait-free; three stores, four with a pad.
+ */
+static inline void torc_sp_commit(struct torc_sp *sp, size_t length)
+{
+	const struct torc_ring *ring = &sp->ring;
+	uint64_t start = sp->start;
+	uint64_t end = start + torc_record_size(length);
+
+	/* MO(torc_sp_commit:A): ordered before B; who gets this record finds
+	 * the next header zero or committed, never what was there before. */
+	torc_store_relaxed(torc_header_at(ring, end), 0);
+	/* MO(torc_sp_commit:B), pairs with torc_header_load:A */
+	torc_store_release(torc_header_at(ring, start),
+			   TORC_HEADER(TORC_RECORD_MESSAGE, 0, length));
+	if (torc_unlikely(start != sp->tail))
+		/* MO(torc_sp_commit:C), pairs with torc_header_load:A */
+		torc_store_release(
+			torc_header_at(ring, sp->tail),
+			TORC_HEADER(TORC_RECORD_PAD, 0,
+				    start - sp->tail - TORC_HEADER_SIZE));
+	sp->tail = end;
+	sp->count++;
+	/* For observers; nothing is read on the strength of it. */
+	torc_store_relaxed(&ring->shm->tail, end);
+}
+
+/**
+ * torc_sp_publish() - append one message and make it visible
+ * @sp:		the producer
+ * @data:	payload, copied; may be NULL if @length is 0
+ * @length:	bytes of payload
+ *
+ * Context, ordering, progress: as torc_sp_reserve() and torc_sp_commit().
+ * Return: As torc_sp_reserve().
+ */
+static inline int torc_sp_publish(struct torc_sp *sp, const void *data,
+				  size_t length)
+{
+	void *payload;
+	int r = torc_sp_reserve(sp, length, &payload);
+
+	if (torc_unlikely(r))
+		return r;
+	if (torc_likely(length))
+		torc_copy(payload, data, length);
+	torc_sp_commit(sp, length);
+	return 0;
+}
+
+/**
+ * torc_sp_publish_batch() - append several messages, visible all at once
+ * @sp:		the producer
+ * @spans:	the messages; copied
+ * @count:	how many, at least 1
+ *
+ * Takes as many from the front as fit into the longest record that the ring
+ * takes.
+ *
+ * Context, ordering, progress: as torc_sp_publish().
+ * Return: How many were published, at least 1; -EAGAIN as torc_sp_reserve();
+ * -EMSGSIZE if the first is too large.
+ */
+static inline int torc_sp_publish_batch(struct torc_sp *sp,
+					const struct torc_span *spans, int count)
+{
+	const struct torc_ring *ring = &sp->ring;
+	uint64_t end, first;
+	int r;
+
+	count = torc_batch_measure(ring, sp->tail, spans, count, &end);
+	if (count < 0)
+		return count;
+	if (torc_distance(end + TORC_HEADER_SIZE, sp->limit) > 0) {
+		r = torc_sp_make_room(sp, end + TORC_HEADER_SIZE);
+		if (r)
+			return r;
+	}
+	first = torc_batch_write(ring, sp->tail, spans, count, 0);
+	/* As in torc_sp_commit(). */
+	torc_store_relaxed(torc_header_at(ring, end), 0);
+	/* MO(torc_sp_publish_batch:A), pairs with torc_header_load:A */
+	torc_store_release(torc_header_at(ring, sp->tail), first);
+	sp->tail = end;
+	sp->count += (uint64_t)count;
+	torc_store_relaxed(&ring->shm->tail, end);
+	return count;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TORC_SP_H */

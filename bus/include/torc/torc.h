@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * DOC: libtorc
+ *
+ * Named rings (ring.h) for processes: a *bus* is a directory, a *topic* a ring
+ * on it, *publishers* and *subscribers* take part in a topic.
+ *
+ *	struct torc_topic *topic;
+ *	struct torc_publisher *pub;
+ *
+ *	torc_topic_open(NULL, "prices", &(struct torc_topic_options){
+ *				.flags = TORC_CREATE }, &topic);
+ *	torc_pub_open(topic, NULL, &pub);
+ *	torc_pub_publish(pub, "42", 2);
+ *
+ * Every function that can fail returns a negative errno, and never sets errno.
+ * torc_errmsg() then says in words what failed and what to do about it.  Results
+ * come through ret_ parameters, untouched on failure.  Every _close() takes
+ * NULL, returns NULL and ends the handle.
+ *
+ * Threads: a handle is used by one thread at a time, except where it is said
+ * otherwise; different handles are independent, also those of one topic.  No
+ * call may be made in a signal handler.
+ *
+ * fork(): publishers and subscribers belong to the process that opened them; in
+ * a child their calls return -EOWNERDEAD, and closing them only frees memory.
+ * Buses and topics may be used in the child, and new handles opened.
+ *
+ * Descriptors are close-on-exec.  A timeout is in nanoseconds, on the monotonic
+ * clock, negative for none.
+ */
+#ifndef TORC_TORC_H
+#define TORC_TORC_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <torc/message.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef TORC_API
+#define TORC_API
+#endif
+
+#define TORC_VERSION_MAJOR 0
+#define TORC_VERSION_MINOR 1
+#define TORC_VERSION_PATCH 0
+
+struct torc_bus;
+struct torc_topic;
+struct torc_publisher;
+struct torc_subscriber;
+
+/* ---- Errors ------------------------------------------------------------- */
+
+/**
+ * torc_strerror() - what an error of this library means
+ * @error:	a negative errno, as returned
+ *
+ * Context: Any thread.
+ * Return: A text that lives for ever.
+ */
+TORC_API const char *torc_strerror(int error);
+
+/**
+ * torc_errmsg() - what the calling thread's last failed call ran into
+ *
+ * Names the topic, what was being done, why it failed and what to do about it:
+ * "prices: no such topic on bus /dev/shm/torc-0 (a publisher creates it)".  The
+ * expected results of a call (-EAGAIN, -ETIMEDOUT, -EINTR, -ESTALE) leave it as
+ * it is.
+ *
+ * Context: Any thread.
+ * Return: A text that lives until the thread's next failed call.
+ */
+TORC_API const char *torc_errmsg(void);
+
+/* The library's version, "0.1.0". */
+TORC_API const char *torc_version(void);
+
+/* ---- Bus ---------------------------------------------------------------- */
+
+/**
+ * torc_bus_open() - open a bus
+ * @directory:	where it is; NULL for $TORC_DIR, else $XDG_RUNTIME_DIR/torc, else
+ *		/dev/shm/torc-UID.  It is made, for its user alone, if it is not
+ *		there and its parent is.
+ * @ret_bus:	the bus
+ *
+ * Return: 0; -EPERM if others than its owner could replace files in the
+ * directory (it is writable for them, and not sticky) or it belongs to neither
+ * the user nor root; or the error of opening or making it.
+ */
+TORC_API int torc_bus_open(const char *directory, struct torc_bus **ret_bus);
+TORC_API struct torc_bus *torc_bus_close(struct torc_bus *bus);
+
+/* The directory.  Lives as long as the bus. */
+TORC_API const char *torc_bus_path(const struct torc_bus *bus);
+
+/**
+ * torc_bus_list() - name all topics
+ * @bus:	the bus
+ * @each:	called for each; a nonzero result ends the listing
+ * @context:	passed to it
+ *
+ * Context: Any thread.
+ * Return: 0, the nonzero result of @each, or an error of reading the directory.
+ */
+TORC_API int torc_bus_list(struct torc_bus *bus,
+			   int (*each)(const char *name, void *context),
+			   void *context);
+
+#define TORC_REMOVE_STALE 1u	/* only if nobody takes part in it */
+
+/**
+ * torc_bus_remove() - remove a topic
+ * @bus:	the bus
+ * @name:	the topic's name
+ * @flags:	TORC_REMOVE_STALE or 0
+ *
+ * Who takes part in it goes on undisturbed, but nobody can join any more.
+ *
+ * Return: 0, -ENOENT, -EINVAL (no name), -EBUSY (TORC_REMOVE_STALE, and in use),
+ * or the error of unlinking.
+ */
+TORC_API int torc_bus_remove(struct torc_bus *bus, const char *name,
+			     unsigned int flags);
+
+/**
+ * torc_bus_clean() - remove what crashes left: parts of topics without a ring
+ * @bus:	the bus
+ *
+ * Return: How many files were removed, or an error of reading the directory.
+ */
+TORC_API int torc_bus_clean(struct torc_bus *bus);
+
+/* ---- Topic -------------------------------------------------------------- */
+
+#define TORC_CREATE	1u	/* make it if it is not there */
+#define TORC_EXCLUSIVE	2u	/* with TORC_CREATE: -EEXIST if it is there */
+#define TORC_MANY	4u	/* many publishers (MP); default one (SP) */
+#define TORC_PERSISTENT	8u	/* stays when nobody takes part any more */
+
+/* What a new topic shall be; zero means the default. */
+struct torc_topic_options {
+	unsigned int flags;	/* TORC_CREATE ... */
+	mode_t mode;		/* of the ring; default 0600 */
+	mode_t cursors_mode;	/* of the cursors; default: mode's owner */
+	uint32_t publishers;	/* slots; default 1, or 64 with TORC_MANY */
+	uint32_t subscribers;	/* slots; default 64 */
+	uint64_t capacity;	/* bytes; default 1 MiB; rounded up to 2^n */
+	const char *type;	/* what the messages are, up to 127 bytes; must
+				   match an existing topic's; NULL: any */
+};
+
+/**
+ * torc_topic_open() - open a topic, or make one
+ * @bus:	where a named one is; NULL for the default bus
+ * @address:	"NAME" or "shm:NAME" (a name on the bus: 1-127 of
+ *		[A-Za-z0-9._-], in levels separated by "/", none beginning with
+ *		"."), "memfd:" or "memfd:LABEL" (a new one without a name, handed
+ *		on as a descriptor), "fd:N" (one that was handed on), "anon:" (a
+ *		new one for this process and the children it forks)
+ * @options:	NULL for opening what is there
+ * @ret_topic:	the topic
+ *
+ * A topic that is there is opened as it is, whatever capacity, modes and slots
+ * @options ask for.  A topic without TORC_PERSISTENT is removed when the last
+ * topic handle that is allowed to remove it is closed.
+ *
+ * Return: 0; -EINVAL (name, address or options), -ENOENT (not there),
+ * -EEXIST (TORC_EXCLUSIVE), -ENOSPC (no room for it, found out before anything
+ * was made), -EPROTO (there is something else than a ring, or it is truncated),
+ * -EPROTOTYPE (another ABI version, type, or number of publishers), -EACCES, or
+ * an error of the system.
+ */
+TORC_API int torc_topic_open(struct torc_bus *bus, const char *address,
+			     const struct torc_topic_options *options,
+			     struct torc_topic **ret_topic);
+TORC_API struct torc_topic *torc_topic_close(struct torc_topic *topic);
+
+/* Its name: "md/eurex/fdax", or the address of one without a name. */
+TORC_API const char *torc_topic_name(const struct torc_topic *topic);
+
+/**
+ * torc_topic_fd() - the descriptor by which a memfd topic is handed on
+ * @topic:	the topic
+ *
+ * Pass it over a Unix socket, or dup() it into a child; the other side opens
+ * "fd:N".  It remains the topic's.
+ *
+ * Return: A descriptor, or -ENOTSUP for another kind of topic.
+ */
+TORC_API int torc_topic_fd(const struct torc_topic *topic);
+
+struct torc_topic_info {
+	const char *mapping;	/* "shm", "memfd", "anon" */
+	const char *type;	/* lives as long as the topic; "" if none */
+	unsigned int flags;	/* TORC_MANY, TORC_PERSISTENT */
+	uint32_t publisher_slots;
+	uint32_t subscriber_slots;
+	uint32_t publishers;	/* now alive */
+	uint32_t subscribers;	/* now alive, less those without a slot */
+	uint64_t capacity;	/* bytes */
+	uint64_t message_max;	/* bytes */
+	uint64_t created_ns;	/* CLOCK_REALTIME */
+	uint64_t joined;	/* publishers that ever joined */
+	uint64_t oldest;	/* position of the oldest intact message */
+	uint64_t oldest_sequence;
+	uint64_t tail;		/* position after the newest */
+	uint64_t messages;	/* committed since the ring was made */
+};
+
+/**
+ * torc_topic_info() - what a topic is and how far it has come
+ * @topic:	the topic
+ * @ret_info:	filled
+ *
+ * Counts the messages in the ring, so it takes a while for a large one.
+ *
+ * Return: 0, or -EPROTO if the ring is damaged.
+ */
+TORC_API int torc_topic_info(struct torc_topic *topic,
+			     struct torc_topic_info *ret_info);
+
+enum torc_role { TORC_PUBLISHER, TORC_SUBSCRIBER };
+
+struct torc_participant {
+	enum torc_role role;
+	uint32_t slot;
+	pid_t pid;		/* in its own PID namespace */
+	int alive;		/* 1, 0: dead and not yet cleared away, -1: it
+				   cannot be told */
+	int lossless;		/* subscriber: 1; 0 lossy; -1 evicted */
+	uint64_t start_time;	/* of the process, clock ticks since boot */
+	uint64_t cursor;	/* subscriber: position */
+	uint64_t lost;		/* subscriber: messages since it joined */
+	uint64_t blocked;	/* publisher: times that it found no room */
+	uint64_t dropped;	/* publisher: messages, for want of room */
+};
+
+/**
+ * torc_topic_participants() - who takes part
+ * @topic:	the topic
+ * @ret:	participants, publishers first
+ * @max:	how many at most
+ *
+ * Return: How many there are, also if more than @max; or -EPROTO.
+ */
+TORC_API int torc_topic_participants(struct torc_topic *topic,
+				     struct torc_participant *ret, int max);
+
+/* ---- Publisher ---------------------------------------------------------- */
+
+/* What to do when a lossless subscriber has not read far enough. */
+enum torc_full {
+	TORC_FULL_WAIT,		/* until it has, or the timeout runs out */
+	TORC_FULL_FAIL,		/* -EAGAIN */
+	TORC_FULL_DROP,		/* the new message; succeed, and count it */
+	TORC_FULL_EVICT,	/* the subscriber, after the timeout; it is told */
+};
+
+struct torc_pub_options {
+	enum torc_full full;
+	int64_t timeout_ns;	/* WAIT: 0 or negative for none.  EVICT: how long
+				   the subscriber has not moved; 0: at once */
+};
+
+struct torc_pub_stats {
+	uint64_t blocked;	/* times that there was no room */
+	uint64_t dropped;	/* messages, TORC_FULL_DROP */
+	uint64_t evicted;	/* subscribers, TORC_FULL_EVICT */
+	uint64_t repaired;	/* dead publishers' claims made good */
+	uint64_t woken;		/* times that a sleeper had to be woken */
+};
+
+/**
+ * torc_pub_open() - become a publisher of a topic
+ * @topic:	the topic; may be closed afterwards
+ * @options:	NULL for the defaults
+ * @ret_pub:	the publisher
+ *
+ * Takes over what a dead publisher left.
+ *
+ * Return: 0, -EBUSY (the topic takes one publisher and has one: torc_errmsg()
+ * says who; or all slots are taken), -EACCES (may not publish), -EPROTO, or an
+ * error of the system.
+ */
+TORC_API int torc_pub_open(struct torc_topic *topic,
+			   const struct torc_pub_options *options,
+			   struct torc_publisher **ret_pub);
+TORC_API struct torc_publisher *torc_pub_close(struct torc_publisher *pub);
+
+/**
+ * torc_pub_publish() - publish a copy of a message
+ * @pub:	the publisher
+ * @data:	the message; may be NULL if @length is 0
+ * @length:	in bytes
+ *
+ * Context: No system call, unless there is no room or somebody sleeps.
+ * Ordering: Release: a subscriber that gets it sees all earlier writes.
+ * Progress: Wait-free (one publisher) or lock-free (many) while there is room.
+ * Return: 0; -EMSGSIZE if it is longer than the topic takes; without room, as
+ * the publisher's options say, -EAGAIN, -ETIMEDOUT, or -EINTR if a signal
+ * handler ran while waiting; -EPROTO if the ring is damaged; -EOWNERDEAD in a
+ * forked child.
+ */
+TORC_API int torc_pub_publish(struct torc_publisher *pub, const void *data,
+			      size_t length);
+
+/* The same for a message in @count pieces. */
+TORC_API int torc_pub_publishv(struct torc_publisher *pub,
+			       const struct iovec *pieces, int count);
+
+/**
+ * torc_pub_publish_batch() - publish several messages, visible all at once
+ * @pub:	the publisher
+ * @messages:	copied
+ * @count:	how many; at least 1
+ *
+ * As many from the front as fit into the longest message that the topic takes.
+ *
+ * Return: How many were published, at least 1; else as torc_pub_publish().
+ */
+TORC_API int torc_pub_publish_batch(struct torc_publisher *pub,
+				    const struct torc_span *messages, int count);
+
+/**
+ * torc_pub_reserve() - get room to write a message in place
+ * @pub:	the publisher
+ * @length:	bytes
+ * @ret_payload: where; 8-byte aligned, contiguous
+ *
+ * Then torc_pub_commit() or torc_pub_abort(), before anything else.  On a topic
+ * with many publishers all subscribers wait meanwhile.
+ *
+ * Return: As torc_pub_publish(); a message that would be dropped is -EAGAIN.
+ */
+TORC_API int torc_pub_reserve(struct torc_publisher *pub, size_t length,
+			      void **ret_payload);
+
+/**
+ * torc_pub_commit() - publish what was reserved
+ * @pub:	the publisher
+ * @length:	bytes; at most what was reserved
+ *
+ * Return: 0, -EINVAL without a reservation or if @length is more, -EOWNERDEAD.
+ */
+TORC_API int torc_pub_commit(struct torc_publisher *pub, size_t length);
+
+/* Give up what was reserved. */
+TORC_API void torc_pub_abort(struct torc_publisher *pub);
+
+/* Bytes of the longest message that the topic takes. */
+TORC_API size_t torc_pub_message_max(const struct torc_publisher *pub);
+
+TORC_API void torc_pub_stats(const struct torc_publisher *pub,
+			     struct torc_pub_stats *ret_stats);
+
+/* ---- Subscriber --------------------------------------------------------- */
+
+#define TORC_SUB_LOSSY	1u	/* hold nobody back; may lose, and knows */
+#define TORC_SUB_OLDEST	2u	/* begin with the oldest intact message */
+
+struct torc_sub_options {
+	unsigned int flags;	/* TORC_SUB_* */
+	uint64_t spin_ns;	/* in a wait: poll for so long, default 10 us */
+	uint64_t yield_ns;	/* then with sched_yield(), default 10 us */
+};				/* then sleep */
+
+#define TORC_NEVER UINT64_MAX	/* spin_ns, yield_ns: none at all of it */
+
+/**
+ * torc_sub_open() - become a subscriber of a topic
+ * @topic:	the topic; may be closed afterwards
+ * @options:	NULL for the defaults: lossless, from the next message on
+ * @ret_sub:	the subscriber
+ *
+ * A lossy subscriber needs to be able to read the ring, a lossless one to write
+ * the cursors as well.  A lossy one that may not, or finds no free slot, does
+ * without: it is not listed, and polls instead of being woken.
+ *
+ * Return: 0, -EACCES (may not), -EUSERS (no slot is free), -EPROTO, or an error
+ * of the system.
+ */
+TORC_API int torc_sub_open(struct torc_topic *topic,
+			   const struct torc_sub_options *options,
+			   struct torc_subscriber **ret_sub);
+TORC_API struct torc_subscriber *torc_sub_close(struct torc_subscriber *sub);
+
+/**
+ * torc_sub_receive() - copy the next message out
+ * @sub:	the subscriber
+ * @buffer:	for the payload
+ * @size:	bytes of @buffer
+ * @ret_message: the message; its data is @buffer
+ *
+ * Context: No system call, unless a publisher sleeps for want of room.
+ * Ordering: Acquire: sees all that the publisher wrote before publishing.
+ * Progress: Wait-free for a lossless subscriber.
+ * Return: 0; -EAGAIN if there is none; -EMSGSIZE if @buffer is too small (it
+ * stays, ret_message->length says how long it is); -ESTALE if the subscriber was
+ * evicted; -EPROTO if the ring is damaged; -EOWNERDEAD in a forked child.
+ */
+TORC_API int torc_sub_receive(struct torc_subscriber *sub, void *buffer,
+			      size_t size, struct torc_message *ret_message);
+
+/**
+ * torc_sub_peek() - look at the next message in place
+ * @sub:	the subscriber
+ * @ret_message: the message, in the ring
+ *
+ * It stays the next until torc_sub_release().  A lossy subscriber's may change
+ * under its eyes; torc_sub_release() then says so.
+ *
+ * Return: 0, or as torc_sub_receive().
+ */
+TORC_API int torc_sub_peek(struct torc_subscriber *sub,
+			   struct torc_message *ret_message);
+
+/**
+ * torc_sub_peek_batch() - look at the next messages in place
+ * @sub:	the subscriber
+ * @ret_messages: the messages
+ * @max:	how many at most
+ *
+ * Return: How many, at least 1; or as torc_sub_receive().
+ */
+TORC_API int torc_sub_peek_batch(struct torc_subscriber *sub,
+				 struct torc_message *ret_messages, int max);
+
+/**
+ * torc_sub_release() - be done with all that was last peeked
+ * @sub:	the subscriber
+ *
+ * Return: 0; -ESTALE if some of it may have been overwritten meanwhile: discard
+ * all of it, what is intact comes again (a lossless subscriber: it was evicted);
+ * -EPROTO, -EOWNERDEAD.
+ */
+TORC_API int torc_sub_release(struct torc_subscriber *sub);
+
+/**
+ * torc_sub_dispatch() - call a function for each message that is there
+ * @sub:	the subscriber
+ * @each:	called with messages in the ring (a copy if the subscriber is
+ *		lossy); a nonzero result ends the call, the message being
+ *		consumed
+ * @context:	passed to it
+ * @max:	messages at most
+ *
+ * Return: How many; the nonzero result of @each; or as torc_sub_receive().
+ */
+TORC_API int torc_sub_dispatch(struct torc_subscriber *sub,
+			       int (*each)(const struct torc_message *message,
+					   void *context),
+			       void *context, int max);
+
+/**
+ * torc_sub_wait() - wait for a message
+ * @sub:	the subscriber
+ * @timeout_ns:	0 only looks; negative waits for ever
+ *
+ * Spins, yields, then sleeps.  Also a message that can only be told as an error
+ * (-ESTALE, -EPROTO) ends it.
+ *
+ * Return: 0 if the next torc_sub_receive() has something to say; -ETIMEDOUT;
+ * -EINTR if a signal handler ran while it slept; -EOWNERDEAD.
+ */
+TORC_API int torc_sub_wait(struct torc_subscriber *sub, int64_t timeout_ns);
+
+/* The same for several: the index of one that has a message, or an error. */
+TORC_API int torc_sub_wait_any(struct torc_subscriber *const *subs, int count,
+			       int64_t timeout_ns);
+
+/**
+ * torc_sub_ended() - has the topic come to its end?
+ * @sub:	the subscriber
+ *
+ * Return: 1 if there were publishers, none is left, and all was received; 0 if
+ * not; -EACCES if it cannot be told who is alive.
+ */
+TORC_API int torc_sub_ended(struct torc_subscriber *sub);
+
+/* Messages lost since joining: overwritten before they were received. */
+TORC_API uint64_t torc_sub_lost(const struct torc_subscriber *sub);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TORC_TORC_H */
