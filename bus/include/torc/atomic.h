@@ -71,6 +71,9 @@ static inline void torc_fence_full(void)
 #define torc_fence_release()	__atomic_thread_fence(__ATOMIC_RELEASE)
 #endif
 
+/* Keep the compiler from moving accesses across; the processor still may. */
+#define torc_fence_compiler()	__asm__ __volatile__("" : : : "memory")
+
 /* Tell the processor that this is a spin loop. */
 static inline void torc_pause(void)
 {

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of libtorc share.  Each section is implemented by the file it
+ * names; start reading at topic.c.
+ */
+#ifndef TORC_INTERNAL_H
+#define TORC_INTERNAL_H
+
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define TORC_API __attribute__((visibility("default")))
+
+#include <torc/ring.h>
+#include <torc/torc.h>
+
+/* ---- error.c ------------------------------------------------------------ */
+
+/* Note what went wrong for torc_errmsg(); returns @error. */
+int torc_fail(int error, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* ---- lock.c: open-file-description locks -------------------------------- */
+
+/*
+ * @type is F_RDLCK, F_WRLCK or F_UNLCK.  0; -EAGAIN if another description has a
+ * lock in the way; or an error of the system.
+ */
+int torc_lock_set(int fd, short type, uint64_t first, uint64_t length);
+
+/* The same, trying for a while where a lock is held for moments only. */
+int torc_lock_set_patiently(int fd, short type, uint64_t first);
+
+/* 1 if another description holds a write lock there, 0 if not, or an error. */
+int torc_lock_probe(int fd, uint64_t first);
+
+/* ---- process.c: who we are, who is alive, and fork() -------------------- */
+
+struct torc_process {
+	uint32_t pid;
+	uint64_t start_time;	/* clock ticks since boot; 0: not known */
+	uint64_t pid_namespace;	/* inode; 0: not known */
+};
+
+void torc_process_self(struct torc_process *ret);
+
+/* 1; 0 if it has ended; -1 if its PID cannot be judged here. */
+int torc_process_alive(const struct torc_process *process);
+
+/*
+ * What a handle must lose in a forked child: descriptors that hold locks, which
+ * would outlive their owner there.
+ */
+struct torc_forkable {
+	struct torc_forkable *next, **link;
+	int fds[2];	/* closed in the child, and -1 then */
+	bool forked;	/* we are the child */
+};
+
+void torc_forkable_add(struct torc_forkable *forkable);
+/* Closes the descriptors too. */
+void torc_forkable_remove(struct torc_forkable *forkable);
+
+/* ---- bus.c: names ------------------------------------------------------- */
+
+struct torc_bus {
+	uint32_t references;
+	int fd;
+	char path[];
+};
+
+#define TORC_NAME_MAX 127
+
+struct torc_bus *torc_bus_ref(struct torc_bus *bus);
+
+/* -EINVAL if no topic can be called so. */
+int torc_name_check(const char *name);
+/* "a/b" is the file "a:b", which no name can be. */
+void torc_name_to_file(const char *name, char file[TORC_NAME_MAX + 1]);
+
+/* ---- mapping.c and mapping_*.c: where a ring's bytes live --------------- */
+
+enum torc_object { TORC_OBJECT_RING, TORC_OBJECT_CURSORS, TORC_OBJECT_LOCKS };
+
+enum torc_access {
+	TORC_ACCESS_LOOK,	/* nothing writable */
+	TORC_ACCESS_RECEIVE,	/* the cursors, if they may be written */
+	TORC_ACCESS_PUBLISH,	/* both objects */
+};
+
+/* A mapped ring. */
+struct torc_view {
+	struct torc_ring ring;
+	void *ring_base;
+	size_t ring_size;
+	void *cursors_base;	/* NULL: may not be written (or looked at) */
+	size_t cursors_size;
+};
+
+struct torc_mapping {
+	const char *name;
+	const char *prefix;	/* of an address */
+
+	/*
+	 * Make (@constants) or open (NULL) the topic's objects by the @rest of
+	 * its address.  Opening fills topic->constants.
+	 */
+	int (*create)(struct torc_topic *topic, const char *rest,
+		      const struct torc_constants_shm *constants,
+		      const struct torc_topic_options *options);
+	int (*open)(struct torc_topic *topic, const char *rest);
+
+	/* After fork(), keep others from removing it for this process too. */
+	int (*hold)(struct torc_topic *topic);
+
+	/* A new description of an object, to lock bytes of; @flags as open(). */
+	int (*describe)(struct torc_topic *topic, enum torc_object object,
+			int flags);
+
+	/* Map the objects into @view, bases and sizes only. */
+	int (*map)(struct torc_topic *topic, enum torc_access access,
+		   struct torc_view *view);
+	void (*unmap)(struct torc_topic *topic, struct torc_view *view);
+
+	/* Let the objects go, and remove them if nobody else is there. */
+	void (*release)(struct torc_topic *topic);
+};
+
+extern const struct torc_mapping torc_mapping_shm, torc_mapping_memfd,
+	torc_mapping_fd, torc_mapping_anon;
+
+/* The mapping that @address names, and the rest of the address. */
+const struct torc_mapping *torc_mapping_of(const char *address,
+					   const char **ret_rest);
+
+/* Whether @size bytes could be had at all; tmpfs may promise more than there is. */
+int torc_memory_check(const char *name, uint64_t size);
+/* Check the constants of the topic's ring, which are at offset 0 of @fd. */
+int torc_constants_load(struct torc_topic *topic, int fd, uint64_t size);
+/* Map a part of @fd; -errno. */
+int torc_map_part(const struct torc_topic *topic, int fd, uint64_t offset,
+		  uint64_t size, bool writable, void **ret);
+
+/* Remove the named ring @file on @bus_fd and its parts. */
+int torc_shm_remove(int bus_fd, const char *file, bool only_stale);
+/* Remove @file if it is a part of no ring; 1 if so. */
+int torc_shm_clean(struct torc_bus *bus, const char *file);
+
+/* ---- topic.c ------------------------------------------------------------ */
+
+struct torc_topic {
+	const struct torc_mapping *mapping;
+	struct torc_constants_shm constants;	/* checked */
+	struct torc_forkable forkable;	/* fds[0]: holds the lifetime lock */
+	struct torc_view view;		/* ring_base NULL until looked at */
+	uint32_t references;
+	struct torc_bus *bus;		/* of a named topic */
+	int fd;				/* ring object, or memfd */
+	void *block;			/* anonymous memory */
+	char name[];			/* or the address of one without */
+};
+
+struct torc_topic *torc_topic_ref(struct torc_topic *topic);
+struct torc_topic *torc_topic_unref(struct torc_topic *topic);
+
+int torc_topic_map(struct torc_topic *topic, enum torc_access access,
+		   struct torc_view *ret_view);
+void torc_topic_unmap(struct torc_topic *topic, struct torc_view *view);
+
+/*
+ * Is the publisher or the subscriber in a slot alive?  @fd: a description of the
+ * locks or the cursors object; a lock that it holds itself does not count.
+ * 1, 0, or -1 if it cannot be told.
+ */
+int torc_publisher_alive(const struct torc_ring *ring, int fd, uint32_t slot);
+int torc_subscriber_alive(const struct torc_ring *ring, int fd, uint32_t slot);
+
+/* ---- wait.c ------------------------------------------------------------- */
+
+uint64_t torc_now_ns(void);
+
+/* Let others' sleeping reach us: once per process, by all who wake. */
+void torc_wake_register(void);
+/* After a store that somebody may be waiting for. */
+void torc_wake(uint32_t *word);
+/* Wakers have to fence, for want of membarrier(). */
+extern bool torc_wake_fences;
+
+static inline void torc_wake_if_armed(uint32_t *word, uint64_t *woken)
+{
+	/*
+	 * MO(torc_wake_if_armed:A), pairs with torc_sleep:A.  Event count: the
+	 * store before and this load may pass each other in the processor; the
+	 * sleeper's membarrier() orders them for us.
+	 */
+	torc_fence_compiler();
+	if (torc_unlikely(torc_wake_fences))
+		torc_fence_full();
+	if (torc_unlikely(torc_load_relaxed(word) & TORC_WORD_ARMED)) {
+		torc_wake(word);
+		++*woken;
+	}
+}
+
+struct torc_waiting {
+	uint64_t spin_until, yield_until;	/* torc_now_ns() */
+	uint64_t deadline;			/* UINT64_MAX: none */
+};
+
+#define TORC_SPIN_NS	10000u
+#define TORC_YIELD_NS	10000u
+#define TORC_SLEEP_NS	10000000u	/* a wake-up may be lost by a death */
+
+void torc_waiting_begin(struct torc_waiting *waiting, uint64_t spin_ns,
+			uint64_t yield_ns, int64_t timeout_ns);
+
+/*
+ * Wait for one of @words to be woken, a moment at a time, until @ready.  0 when
+ * ready, -EAGAIN after one sleep that was not, -ETIMEDOUT, -EINTR.
+ */
+int torc_wait_turn(const struct torc_waiting *waiting, uint32_t *const *words,
+		   int count, bool (*ready)(void *context), void *context);
+
+#endif /* TORC_INTERNAL_H */

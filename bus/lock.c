@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Open-file-description locks.  The kernel drops them when the last descriptor
+ * of the description is closed, so also at any death of its process; threads
+ * and handles of one process conflict like strangers as long as each has a
+ * description of its own.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+int torc_lock_set(int fd, short type, uint64_t first, uint64_t length)
+{
+	struct flock lock = { .l_type = type,
+			      .l_whence = SEEK_SET,
+			      .l_start = (off_t)first,
+			      .l_len = (off_t)length };
+
+	if (!fcntl(fd, F_OFD_SETLK, &lock))
+		return 0;
+	return errno == EACCES ? -EAGAIN : -errno;
+}
+
+int torc_lock_set_patiently(int fd, short type, uint64_t first)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int r;
+
+	for (int tries = 0; tries < 1000; tries++) {
+		r = torc_lock_set(fd, type, first, 1);
+		if (r != -EAGAIN)
+			return r;
+		nanosleep(&pause, NULL);
+	}
+	return -EBUSY;
+}
+
+int torc_lock_probe(int fd, uint64_t first)
+{
+	/* A read lock: others' read locks must not be taken for an owner. */
+	struct flock lock = { .l_type = F_RDLCK,
+			      .l_whence = SEEK_SET,
+			      .l_start = (off_t)first,
+			      .l_len = 1 };
+
+	if (fcntl(fd, F_OFD_GETLK, &lock))
+		return -errno;
+	return lock.l_type != F_UNLCK;
+}

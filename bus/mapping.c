@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the mappings share.  A new kind of mapping is a file mapping_*.c with one
+ * struct torc_mapping, and a line in the table here.
+ */
+#include "internal.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+const struct torc_mapping *torc_mapping_of(const char *address,
+					   const char **ret_rest)
+{
+	static const struct torc_mapping *const mappings[] = {
+		&torc_mapping_shm, &torc_mapping_memfd, &torc_mapping_fd,
+		&torc_mapping_anon,
+	};
+
+	for (size_t i = 0; i < sizeof(mappings) / sizeof(mappings[0]); i++) {
+		size_t length = strlen(mappings[i]->prefix);
+
+		if (!strncmp(address, mappings[i]->prefix, length)) {
+			*ret_rest = address + length;
+			return mappings[i];
+		}
+	}
+	*ret_rest = address;
+	return strchr(address, ':') ? NULL : &torc_mapping_shm;
+}
+
+int torc_memory_check(const char *name, uint64_t size)
+{
+	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) *
+			  (uint64_t)sysconf(_SC_PAGESIZE);
+
+	if (size > memory)
+		return torc_fail(-ENOSPC, "%s: the ring would take %llu MiB, "
+				 "and the machine has %llu; use a smaller "
+				 "capacity", name,
+				 (unsigned long long)size >> 20,
+				 (unsigned long long)memory >> 20);
+	return 0;
+}
+
+int torc_constants_load(struct torc_topic *topic, int fd, uint64_t size)
+{
+	struct torc_constants_shm constants;
+	int r = -EPROTO;
+
+	if (pread(fd, &constants, sizeof(constants), 0) == sizeof(constants))
+		r = torc_constants_check(&constants, size, &topic->constants);
+	switch (r) {
+	case -ENODATA:
+		return torc_fail(-EPROTO, "%s: truncated: %llu bytes of %llu; "
+				 "remove it and make it anew", topic->name,
+				 (unsigned long long)size,
+				 (unsigned long long)constants.ring_size);
+	case -EPROTO:
+		return torc_fail(r, "%s: not a ring; remove it, or use another "
+				 "name", topic->name);
+	case -EPROTOTYPE:
+		if (constants.abi_version == TORC_ABI_VERSION)
+			return torc_fail(r, "%s: the ring needs features %#llx "
+					 "that this version does not know; use "
+					 "a newer one", topic->name,
+					 (unsigned long long)
+						 constants.features_required);
+		return torc_fail(r, "%s: a ring of ABI version %u; this "
+				 "library speaks version %u", topic->name,
+				 constants.abi_version, TORC_ABI_VERSION);
+	}
+	return r;
+}
+
+int torc_map_part(const struct torc_topic *topic, int fd, uint64_t offset,
+		  uint64_t size, bool writable, void **ret)
+{
+	void *base = mmap(NULL, size, PROT_READ | (writable ? PROT_WRITE : 0),
+			  MAP_SHARED, fd, (off_t)offset);
+
+	if (base == MAP_FAILED)
+		return torc_fail(-errno, "%s: cannot map %llu bytes: %s",
+				 topic->name, (unsigned long long)size,
+				 strerrordesc_np(errno));
+	*ret = base;
+	return 0;
+}

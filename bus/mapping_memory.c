@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mappings without a name, in one block of memory, the cursors behind the ring.
+ *
+ * memfd:	sealed against any change of its size, so that no access can
+ *		raise SIGBUS; handed on as a descriptor, opened as fd:N.  One
+ *		description for all regions: who may write it may publish.
+ * anon:	for this process and the children it forks.  An empty memfd is
+ *		its lock file.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
+
+static uint64_t block_size(const struct torc_constants_shm *constants)
+{
+	return constants->ring_size + constants->cursors_size;
+}
+
+static void format_block(const struct torc_constants_shm *constants, void *block)
+{
+	torc_ring_format(constants, block,
+			 (unsigned char *)block + constants->ring_size);
+}
+
+/* Locks of one object: a new description of the descriptor we have. */
+static int memory_describe(struct torc_topic *topic, enum torc_object object,
+			   int flags)
+{
+	char path[40];
+	int fd;
+
+	(void)object;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", topic->fd);
+	fd = open(path, flags | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static void memory_release(struct torc_topic *topic)
+{
+	if (topic->block)
+		munmap(topic->block, block_size(&topic->constants));
+	if (topic->fd >= 0)
+		close(topic->fd);
+}
+
+/* ---- memfd -------------------------------------------------------------- */
+
+static int memfd_create_topic(struct torc_topic *topic, const char *rest,
+			      const struct torc_constants_shm *constants,
+			      const struct torc_topic_options *options)
+{
+	uint64_t size = block_size(constants);
+	void *block;
+	int r;
+
+	topic->constants = *constants;
+	topic->constants.flags |= TORC_RING_ONE_BLOCK;
+	topic->fd = memfd_create(*rest ? rest : "torc",
+				 MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (topic->fd < 0)
+		return torc_fail(-errno, "%s: cannot make a memfd: %s",
+				 topic->name, strerrordesc_np(errno));
+	do
+		r = -posix_fallocate(topic->fd, 0, (off_t)size);
+	while (r == -EINTR);
+	if (!r && (fchmod(topic->fd, options->mode ? options->mode : 0600) ||
+		   fcntl(topic->fd, F_ADD_SEALS, SIZE_SEALS | F_SEAL_SEAL)))
+		r = -errno;
+	if (r)
+		return torc_fail(r, "%s: cannot get %llu bytes: %s; use a "
+				 "smaller capacity", topic->name,
+				 (unsigned long long)size, strerrordesc_np(-r));
+	r = torc_map_part(topic, topic->fd, 0, size, true, &block);
+	if (r)
+		return r;
+	format_block(&topic->constants, block);
+	munmap(block, size);
+	return 0;
+}
+
+static int memfd_map(struct torc_topic *topic, enum torc_access access,
+		     struct torc_view *view)
+{
+	const struct torc_constants_shm *c = &topic->constants;
+	int mode = fcntl(topic->fd, F_GETFL) & O_ACCMODE;
+	bool writable = mode == O_RDWR;
+	int r;
+
+	if (access == TORC_ACCESS_PUBLISH && !writable)
+		return -EACCES;
+	view->ring_size = c->ring_size;
+	view->cursors_size = c->cursors_size;
+	r = torc_map_part(topic, topic->fd, 0, c->ring_size,
+			  access == TORC_ACCESS_PUBLISH, &view->ring_base);
+	if (r || (access == TORC_ACCESS_RECEIVE && !writable))
+		return r;
+	r = torc_map_part(topic, topic->fd, c->ring_size, c->cursors_size,
+			  access != TORC_ACCESS_LOOK, &view->cursors_base);
+	if (r)
+		munmap(view->ring_base, view->ring_size);
+	return r;
+}
+
+static void memfd_unmap(struct torc_topic *topic, struct torc_view *view)
+{
+	(void)topic;
+	munmap(view->ring_base, view->ring_size);
+	if (view->cursors_base)
+		munmap(view->cursors_base, view->cursors_size);
+}
+
+static int fd_open(struct torc_topic *topic, const char *rest)
+{
+	struct stat st;
+	char *end;
+	long fd;
+	int r, seals;
+
+	fd = strtol(rest, &end, 10);
+	if (end == rest || *end || fd < 0 || fd > INT_MAX)
+		return torc_fail(-EINVAL, "%s: not a descriptor's number",
+				 topic->name);
+	topic->fd = fcntl((int)fd, F_DUPFD_CLOEXEC, 3);
+	if (topic->fd < 0)
+		return torc_fail(-errno, "%s: %s", topic->name,
+				 errno == EBADF ? "no such descriptor is open"
+						: strerrordesc_np(errno));
+	seals = fcntl(topic->fd, F_GET_SEALS);
+	if (seals < 0 || (seals & SIZE_SEALS) != SIZE_SEALS)
+		return torc_fail(-EPROTO, "%s: not a memfd sealed against "
+				 "changes of its size, so not a topic's",
+				 topic->name);
+	if (fstat(topic->fd, &st))
+		return -errno;
+	r = torc_constants_load(topic, topic->fd, (uint64_t)st.st_size);
+	if (r)
+		return r;
+	if (!(topic->constants.flags & TORC_RING_ONE_BLOCK) ||
+	    (uint64_t)st.st_size < block_size(&topic->constants))
+		return torc_fail(-EPROTO, "%s: a ring without its cursors",
+				 topic->name);
+	return 0;
+}
+
+/* ---- anonymous ---------------------------------------------------------- */
+
+static int anon_create(struct torc_topic *topic, const char *rest,
+		       const struct torc_constants_shm *constants,
+		       const struct torc_topic_options *options)
+{
+	void *block;
+
+	(void)options;
+	if (*rest)
+		return torc_fail(-EINVAL, "%s: anonymous memory has no name",
+				 topic->name);
+	topic->fd = memfd_create("torc-locks", MFD_CLOEXEC);
+	if (topic->fd < 0)
+		return torc_fail(-errno, "%s: cannot make its lock file: %s",
+				 topic->name, strerrordesc_np(errno));
+	block = mmap(NULL, block_size(constants), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (block == MAP_FAILED)
+		return torc_fail(-errno, "%s: cannot get %llu bytes: %s",
+				 topic->name,
+				 (unsigned long long)block_size(constants),
+				 strerrordesc_np(errno));
+	topic->block = block;
+	topic->constants = *constants;
+	topic->constants.flags |= TORC_RING_ONE_BLOCK;
+	format_block(&topic->constants, block);
+	return 0;
+}
+
+static int anon_map(struct torc_topic *topic, enum torc_access access,
+		    struct torc_view *view)
+{
+	(void)access;
+	view->ring_base = topic->block;
+	view->ring_size = topic->constants.ring_size;
+	view->cursors_base = (unsigned char *)topic->block + view->ring_size;
+	view->cursors_size = topic->constants.cursors_size;
+	return 0;
+}
+
+static void anon_unmap(struct torc_topic *topic, struct torc_view *view)
+{
+	(void)topic;
+	(void)view;
+}
+
+const struct torc_mapping torc_mapping_memfd = {
+	.name = "memfd",
+	.prefix = "memfd:",
+	.create = memfd_create_topic,
+	.describe = memory_describe,
+	.map = memfd_map,
+	.unmap = memfd_unmap,
+	.release = memory_release,
+};
+
+const struct torc_mapping torc_mapping_fd = {
+	.name = "memfd",
+	.prefix = "fd:",
+	.open = fd_open,
+	.describe = memory_describe,
+	.map = memfd_map,
+	.unmap = memfd_unmap,
+	.release = memory_release,
+};
+
+const struct torc_mapping torc_mapping_anon = {
+	.name = "anon",
+	.prefix = "anon:",
+	.create = anon_create,
+	.describe = memory_describe,
+	.map = anon_map,
+	.unmap = anon_unmap,
+	.release = memory_release,
+};

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The default mapping: files in the bus's directory, which is on tmpfs.
+ *
+ *	prices			the ring		mode
+ *	.<id>.cursors		the cursors		cursors_mode
+ *	.<id>.locks		only locked		who may write the ring
+ *
+ * A topic is made under hidden names, the ring last, and linked into place; so
+ * nobody ever opens a half-made one.  Who takes part in it holds a read lock on
+ * the lifetime byte of the locks (or of the cursors, if it may not open those),
+ * and looks only then whether the ring is still linked.  Who removes it holds
+ * both for writing.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FILE_NAME_MAX 64
+
+static void part_name(const unsigned char id[16], const char *part,
+		      char name[FILE_NAME_MAX])
+{
+	name[0] = '.';
+	for (int i = 0; i < 16; i++)
+		snprintf(name + 1 + 2 * i, 3, "%02x", id[i]);
+	snprintf(name + 33, FILE_NAME_MAX - 33, ".%s", part);
+}
+
+static int open_part(int bus_fd, const unsigned char id[16], const char *part,
+		     int flags)
+{
+	char name[FILE_NAME_MAX];
+	int fd;
+
+	part_name(id, part, name);
+	fd = openat(bus_fd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+		    0600);
+	return fd < 0 ? -errno : fd;
+}
+
+static void remove_part(int bus_fd, const unsigned char id[16],
+			const char *part)
+{
+	char name[FILE_NAME_MAX];
+
+	part_name(id, part, name);
+	unlinkat(bus_fd, name, 0);
+}
+
+static bool same_file(int fd, int bus_fd, const char *file)
+{
+	struct stat ours, theirs;
+
+	return !fstat(fd, &ours) &&
+	       !fstatat(bus_fd, file, &theirs, AT_SYMLINK_NOFOLLOW) &&
+	       ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+}
+
+/* ---- Making ------------------------------------------------------------- */
+
+/* A new file of @size bytes that are there for certain, and its mapping. */
+static int make_part(struct torc_topic *topic, const unsigned char id[16],
+		     const char *part, uint64_t size, mode_t mode, void **ret)
+{
+	int r, fd = open_part(topic->bus->fd, id, part,
+			      O_RDWR | O_CREAT | O_EXCL);
+
+	if (fd < 0)
+		return torc_fail(fd, "%s: cannot make it: %s", topic->name,
+				 strerrordesc_np(-fd));
+	do
+		r = -posix_fallocate(fd, 0, (off_t)size);
+	while (r == -EINTR);
+	if (!r && fchmod(fd, mode))
+		r = -errno;
+	if (r)
+		r = torc_fail(r == -EFBIG ? -ENOSPC : r, "%s: cannot get %llu "
+			      "bytes for it: %s; free some, or use a smaller "
+			      "capacity", topic->name,
+			      (unsigned long long)size, strerrordesc_np(-r));
+	else
+		r = torc_map_part(topic, fd, 0, size, true, ret);
+	close(fd);
+	return r;
+}
+
+/* The locks come first, held, so that nobody takes the rest for left over. */
+static int make_locks(struct torc_topic *topic, const unsigned char id[16],
+		      mode_t ring_mode)
+{
+	mode_t writers = ring_mode & 0222;
+	struct stat st;
+	int r, fd = open_part(topic->bus->fd, id, "locks",
+			      O_RDWR | O_CREAT | O_EXCL);
+
+	if (fd < 0)
+		return fd;
+	r = torc_lock_set(fd, F_RDLCK, TORC_LOCK_LIFETIME, 1);
+	if (!r && (fchmod(fd, writers | writers << 1) || fstat(fd, &st)))
+		r = -errno;
+	if (!r && !st.st_nlink)
+		r = -EAGAIN;
+	if (r) {
+		close(fd);
+		return r;
+	}
+	topic->forkable.fds[0] = fd;
+	return 0;
+}
+
+static int link_ring(struct torc_topic *topic, const unsigned char id[16])
+{
+	char part[FILE_NAME_MAX], file[TORC_NAME_MAX + 1];
+	int fd;
+
+	fd = open_part(topic->bus->fd, id, "ring", O_RDONLY);
+	if (fd < 0)
+		return fd;
+	part_name(id, "ring", part);
+	torc_name_to_file(topic->name, file);
+	if (renameat2(topic->bus->fd, part, topic->bus->fd, file,
+		      RENAME_NOREPLACE)) {
+		close(fd);
+		return -errno;
+	}
+	topic->fd = fd;
+	return 0;
+}
+
+static int shm_create(struct torc_topic *topic, const char *rest,
+		      const struct torc_constants_shm *constants,
+		      const struct torc_topic_options *options)
+{
+	const struct torc_bus *bus = topic->bus;
+	const unsigned char *id = constants->id;
+	mode_t mode = options->mode ? options->mode : 0600;
+	mode_t cursors_mode = options->cursors_mode ? options->cursors_mode
+						    : mode & 0600;
+	void *ring = NULL, *cursors = NULL;
+	int r;
+
+	(void)rest;
+	do
+		r = make_locks(topic, id, mode);
+	while (r == -EAGAIN);
+	if (r)
+		return torc_fail(r, "%s: cannot make it on bus %s: %s",
+				 topic->name, bus->path, strerrordesc_np(-r));
+	r = make_part(topic, id, "cursors", constants->cursors_size,
+		      cursors_mode, &cursors);
+	if (!r)
+		r = make_part(topic, id, "ring", constants->ring_size, mode,
+			      &ring);
+	if (!r) {
+		torc_ring_format(constants, ring, cursors);
+		topic->constants = *constants;
+		r = link_ring(topic, id);
+		if (r)
+			r = torc_fail(r, "%s: cannot link it on bus %s: %s",
+				      topic->name, bus->path,
+				      strerrordesc_np(-r));
+	}
+	if (ring)
+		munmap(ring, constants->ring_size);
+	if (cursors)
+		munmap(cursors, constants->cursors_size);
+	if (r) {
+		remove_part(bus->fd, id, "ring");
+		remove_part(bus->fd, id, "cursors");
+		remove_part(bus->fd, id, "locks");
+	}
+	return r;
+}
+
+/* ---- Opening ------------------------------------------------------------ */
+
+/* Keep others from removing the topic, as far as we are allowed to. */
+static int shm_hold(struct torc_topic *topic)
+{
+	const unsigned char *id = topic->constants.id;
+	int r, fd = open_part(topic->bus->fd, id, "locks", O_RDWR);
+
+	if (fd == -EACCES)
+		fd = open_part(topic->bus->fd, id, "cursors", O_RDONLY);
+	if (fd == -EACCES)
+		return 0;
+	if (fd < 0)
+		return fd;
+	r = torc_lock_set_patiently(fd, F_RDLCK, TORC_LOCK_LIFETIME);
+	if (r) {
+		close(fd);
+		return r;
+	}
+	topic->forkable.fds[0] = fd;
+	return 0;
+}
+
+static int shm_open_ring(struct torc_topic *topic)
+{
+	const struct torc_bus *bus = topic->bus;
+	char file[TORC_NAME_MAX + 1];
+	struct stat st;
+	int fd, r;
+
+	torc_name_to_file(topic->name, file);
+	fd = openat(bus->fd, file,
+		    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0) {
+		r = -errno;
+		if (r == -ENOENT)
+			return torc_fail(r, "%s: no such topic on bus %s (a "
+					 "publisher creates it)", topic->name,
+					 bus->path);
+		return torc_fail(r == -ELOOP ? -EPROTO : r,
+				 "%s: cannot open it on bus %s: %s",
+				 topic->name, bus->path,
+				 r == -ELOOP ? "it is a symbolic link"
+					     : strerrordesc_np(-r));
+	}
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		r = torc_fail(-EPROTO, "%s: not a ring: not even a file",
+			      topic->name);
+	else
+		r = torc_constants_load(topic, fd, (uint64_t)st.st_size);
+	if (r) {
+		close(fd);
+		return r;
+	}
+	topic->fd = fd;
+	return 0;
+}
+
+static int shm_open_topic(struct torc_topic *topic, const char *rest)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	struct stat st;
+	int r;
+
+	(void)rest;
+	/* Again, if it is just being removed. */
+	for (int tries = 0; tries < 100; tries++) {
+		r = shm_open_ring(topic);
+		if (r)
+			return r;
+		r = shm_hold(topic);
+		if (!r && !fstat(topic->fd, &st) && st.st_nlink)
+			return 0;
+		if (topic->forkable.fds[0] >= 0)
+			close(topic->forkable.fds[0]);
+		close(topic->fd);
+		topic->forkable.fds[0] = topic->fd = -1;
+		if (r && r != -ENOENT)
+			return torc_fail(r, "%s: cannot lock it: %s",
+					 topic->name, strerrordesc_np(-r));
+		nanosleep(&pause, NULL);
+	}
+	return torc_fail(-EPROTO, "%s: its cursors or locks are gone; remove "
+			 "it", topic->name);
+}
+
+static int shm_describe(struct torc_topic *topic, enum torc_object object,
+			int flags)
+{
+	char file[TORC_NAME_MAX + 1];
+	int fd;
+
+	if (object != TORC_OBJECT_RING)
+		return open_part(topic->bus->fd, topic->constants.id,
+				 object == TORC_OBJECT_LOCKS ? "locks"
+							     : "cursors",
+				 flags);
+	torc_name_to_file(topic->name, file);
+	fd = openat(topic->bus->fd, file,
+		    flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	if (!same_file(topic->fd, topic->bus->fd, file)) {
+		close(fd);
+		return -ENOENT;
+	}
+	return fd;
+}
+
+/* ---- Mapping ------------------------------------------------------------ */
+
+static int map_object(struct torc_topic *topic, enum torc_object object,
+		      bool writable, void **ret, size_t *ret_size)
+{
+	uint64_t size = object == TORC_OBJECT_RING
+				? topic->constants.ring_size
+				: topic->constants.cursors_size;
+	struct stat st;
+	int r, fd = shm_describe(topic, object, writable ? O_RDWR : O_RDONLY);
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) ||
+	    (uint64_t)st.st_size < size)
+		r = torc_fail(-EPROTO, "%s: its %s are truncated; remove it "
+			      "and make it anew", topic->name,
+			      object == TORC_OBJECT_RING ? "records"
+							 : "cursors");
+	else
+		r = torc_map_part(topic, fd, 0, size, writable, ret);
+	close(fd);
+	if (!r)
+		*ret_size = size;
+	return r;
+}
+
+static int shm_map(struct torc_topic *topic, enum torc_access access,
+		   struct torc_view *view)
+{
+	int r;
+
+	r = map_object(topic, TORC_OBJECT_RING, access == TORC_ACCESS_PUBLISH,
+		       &view->ring_base, &view->ring_size);
+	if (r)
+		return r;
+	r = map_object(topic, TORC_OBJECT_CURSORS, access != TORC_ACCESS_LOOK,
+		       &view->cursors_base, &view->cursors_size);
+	if (r == -EACCES && access != TORC_ACCESS_PUBLISH)
+		return 0;
+	if (r) {
+		munmap(view->ring_base, view->ring_size);
+		view->ring_base = NULL;
+	}
+	return r;
+}
+
+static void shm_unmap(struct torc_topic *topic, struct torc_view *view)
+{
+	(void)topic;
+	munmap(view->ring_base, view->ring_size);
+	if (view->cursors_base)
+		munmap(view->cursors_base, view->cursors_size);
+}
+
+/* ---- Removing ----------------------------------------------------------- */
+
+/*
+ * Lock the topic's lifetime for writing: 0 if nobody else is there.  @locks_fd
+ * may hold our own read lock.
+ */
+static int lock_out(int locks_fd, int cursors_fd)
+{
+	int r = torc_lock_set(locks_fd, F_WRLCK, TORC_LOCK_LIFETIME, 1);
+
+	if (!r && cursors_fd >= 0)
+		r = torc_lock_set(cursors_fd, F_WRLCK, TORC_LOCK_LIFETIME, 1);
+	return r;
+}
+
+/* The ring first, and only if the name is still @fd's. */
+static int unlink_all(int bus_fd, int fd, const char *file,
+		      const unsigned char id[16])
+{
+	if (!same_file(fd, bus_fd, file))
+		return -ENOENT;
+	if (unlinkat(bus_fd, file, 0))
+		return -errno;
+	remove_part(bus_fd, id, "cursors");
+	remove_part(bus_fd, id, "locks");
+	return 0;
+}
+
+static void shm_release(struct torc_topic *topic)
+{
+	char file[TORC_NAME_MAX + 1];
+	int cursors_fd;
+
+	if (topic->fd >= 0 && topic->forkable.fds[0] >= 0 &&
+	    !(topic->constants.flags & TORC_RING_PERSISTENT)) {
+		torc_name_to_file(topic->name, file);
+		cursors_fd = shm_describe(topic, TORC_OBJECT_CURSORS, O_RDWR);
+		if (!lock_out(topic->forkable.fds[0], cursors_fd))
+			unlink_all(topic->bus->fd, topic->fd, file,
+				   topic->constants.id);
+		if (cursors_fd >= 0)
+			close(cursors_fd);
+	}
+	if (topic->fd >= 0)
+		close(topic->fd);
+}
+
+/* Also of files that are no ring, unless only stale ones are to go. */
+int torc_shm_remove(int bus_fd, const char *file, bool only_stale)
+{
+	struct torc_constants_shm constants = { .magic = 0 };
+	int locks_fd = -1, cursors_fd = -1, r;
+	int fd = openat(bus_fd, file,
+			O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	bool ring;
+
+	if (fd < 0)
+		return -errno;
+	ring = pread(fd, &constants, sizeof(constants), 0) ==
+		       sizeof(constants) &&
+	       constants.magic == TORC_RING_MAGIC;
+	if (ring) {
+		locks_fd = open_part(bus_fd, constants.id, "locks", O_RDWR);
+		cursors_fd = open_part(bus_fd, constants.id, "cursors", O_RDWR);
+	}
+	r = locks_fd >= 0 ? lock_out(locks_fd, cursors_fd) : 0;
+	if (only_stale && (!ring || r == -EAGAIN || locks_fd == -EACCES))
+		r = -EBUSY;
+	else
+		r = unlink_all(bus_fd, fd, file, constants.id);
+	if (locks_fd >= 0)
+		close(locks_fd);
+	if (cursors_fd >= 0)
+		close(cursors_fd);
+	close(fd);
+	return r;
+}
+
+/* ---- Cleaning up after crashes ------------------------------------------ */
+
+/* Is @file the part of a ring?  Its id, then. */
+static bool is_part(const char *file, unsigned char id[16])
+{
+	static const char *const parts[] = { "ring", "cursors", "locks" };
+
+	if (file[0] != '.' || strlen(file) < 35 || file[33] != '.')
+		return false;
+	for (int i = 0; i < 16; i++)
+		if (sscanf(file + 1 + 2 * i, "%2hhx", &id[i]) != 1)
+			return false;
+	for (size_t i = 0; i < 3; i++)
+		if (!strcmp(file + 34, parts[i]))
+			return true;
+	return false;
+}
+
+struct search {
+	int bus_fd;
+	const unsigned char *id;
+};
+
+static int has_id(const char *name, void *context)
+{
+	const struct search *search = context;
+	struct torc_constants_shm constants;
+	char file[TORC_NAME_MAX + 1];
+	bool found;
+	int fd;
+
+	torc_name_to_file(name, file);
+	fd = openat(search->bus_fd, file,
+		    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return 0;
+	found = pread(fd, &constants, sizeof(constants), 0) ==
+			sizeof(constants) &&
+		!memcmp(constants.id, search->id, sizeof(constants.id));
+	close(fd);
+	return found;
+}
+
+int torc_shm_clean(struct torc_bus *bus, const char *file)
+{
+	unsigned char id[16];
+	struct search search = { bus->fd, id };
+	int locks_fd, r;
+
+	if (!is_part(file, id))
+		return 0;
+	/* The lock first: a ring that is being made is linked under it. */
+	locks_fd = open_part(bus->fd, id, "locks", O_RDWR);
+	r = locks_fd >= 0 ? lock_out(locks_fd, -1) :
+	    locks_fd == -ENOENT ? 0 : locks_fd;
+	if (!r && !torc_bus_list(bus, has_id, &search))
+		r = !unlinkat(bus->fd, file, 0);
+	else
+		r = 0;
+	if (locks_fd >= 0)
+		close(locks_fd);
+	return r;
+}
+
+const struct torc_mapping torc_mapping_shm = {
+	.name = "shm",
+	.prefix = "shm:",
+	.create = shm_create,
+	.open = shm_open_topic,
+	.hold = shm_hold,
+	.describe = shm_describe,
+	.map = shm_map,
+	.unmap = shm_unmap,
+	.release = shm_release,
+};

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Processes: naming ourselves so that others can tell us from a later process
+ * with our PID, judging whether one lives, and what fork() must not hand down.
+ */
+#include "internal.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static uint64_t own_pid_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) ? 0 : st.st_ino;
+}
+
+/* Field 22 of /proc/PID/stat; 0 if it cannot be read or the process ended. */
+static uint64_t start_time_of(uint32_t pid)
+{
+	char path[32], text[512], *p;
+	unsigned long long start = 0;
+	char state;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	/* The command may hold anything, also ") ". */
+	p = strrchr(text, ')');
+	if (!p || sscanf(p + 1,
+			 " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u "
+			 "%*d %*d %*d %*d %*d %*d %llu",
+			 &state, &start) != 2)
+		return 0;
+	return state == 'Z' || state == 'X' ? 0 : start;
+}
+
+void torc_process_self(struct torc_process *ret)
+{
+	ret->pid = (uint32_t)getpid();
+	ret->start_time = start_time_of(ret->pid);
+	ret->pid_namespace = own_pid_namespace();
+}
+
+int torc_process_alive(const struct torc_process *process)
+{
+	if (!process->start_time || !process->pid_namespace ||
+	    process->pid_namespace != own_pid_namespace())
+		return -1;
+	return start_time_of(process->pid) == process->start_time;
+}
+
+/* ---- fork() ------------------------------------------------------------- */
+
+static pthread_mutex_t forkables_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct torc_forkable *forkables;
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&forkables_mutex);
+}
+
+static void after_fork_in_parent(void)
+{
+	pthread_mutex_unlock(&forkables_mutex);
+}
+
+static void close_all(struct torc_forkable *forkable)
+{
+	for (int i = 0; i < 2; i++) {
+		if (forkable->fds[i] >= 0)
+			close(forkable->fds[i]);
+		forkable->fds[i] = -1;
+	}
+}
+
+static void after_fork_in_child(void)
+{
+	for (struct torc_forkable *f = forkables; f; f = f->next) {
+		close_all(f);
+		f->forked = true;
+	}
+	pthread_mutex_unlock(&forkables_mutex);
+}
+
+static void register_once(void)
+{
+	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+void torc_forkable_add(struct torc_forkable *forkable)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, register_once);
+	pthread_mutex_lock(&forkables_mutex);
+	forkable->forked = false;
+	forkable->next = forkables;
+	forkable->link = &forkables;
+	if (forkables)
+		forkables->link = &forkable->next;
+	forkables = forkable;
+	pthread_mutex_unlock(&forkables_mutex);
+}
+
+void torc_forkable_remove(struct torc_forkable *forkable)
+{
+	pthread_mutex_lock(&forkables_mutex);
+	*forkable->link = forkable->next;
+	if (forkable->next)
+		forkable->next->link = forkable->link;
+	close_all(forkable);
+	pthread_mutex_unlock(&forkables_mutex);
+}

@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Publishers: taking a slot, publishing, and what to do without room: wait,
+ * clear dead participants away, mend what they left.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Ask who is dead no more often than this while there is no room. */
+#define LOOK_AFTER_NS 1000000u
+
+struct torc_publisher {
+	bool many;
+	bool reserved;
+	union {
+		struct torc_sp sp;
+		struct torc_mp mp;
+	};
+	struct torc_cursors_shm *cursors;
+	size_t reserved_length;
+	uint64_t woken;
+	/* From here on not touched while there is room. */
+	struct torc_forkable forkable;	/* fds: locks, cursors */
+	struct torc_pub_options options;
+	struct torc_pub_stats stats;
+	struct torc_publisher_slot_shm *slot;
+	uint32_t slot_index;
+	uint64_t looked_at;		/* torc_now_ns() */
+	struct torc_topic *topic;
+	struct torc_view view;
+};
+
+static int locks_fd(const struct torc_publisher *pub)
+{
+	return pub->forkable.fds[0];
+}
+
+static int cursors_fd(const struct torc_publisher *pub)
+{
+	return pub->forkable.fds[1];
+}
+
+/* ---- Dead publishers ---------------------------------------------------- */
+
+/* Take a slot's lock, if its owner is dead; it is ours from then on. */
+static bool seize(void *context, uint32_t slot)
+{
+	struct torc_publisher *pub = context;
+
+	if (slot == pub->slot_index)
+		return false;
+	if (torc_lock_set(locks_fd(pub), F_WRLCK, TORC_LOCK_PUBLISHER + slot, 1))
+		return false;
+	/* closefrom() may have dropped the lock of one who lives. */
+	return !torc_publisher_alive(&pub->view.ring, locks_fd(pub), slot);
+}
+
+/* Let go of all slots but our own. */
+static void unseize(struct torc_publisher *pub)
+{
+	uint64_t own = TORC_LOCK_PUBLISHER + pub->slot_index;
+
+	if (pub->slot_index)
+		torc_lock_set(locks_fd(pub), F_UNLCK, TORC_LOCK_PUBLISHER,
+			      pub->slot_index);
+	torc_lock_set(locks_fd(pub), F_UNLCK, own + 1,
+		      TORC_LOCK_PUBLISHER + TORC_PUBLISHERS_MAX - own);
+}
+
+/* Mend the claim at @position if it is a dead publisher's; 1 if so. */
+static int mend(struct torc_publisher *pub, uint64_t position)
+{
+	const struct torc_death death = { seize, pub };
+	int r;
+
+	r = torc_lock_set(locks_fd(pub), F_WRLCK, TORC_LOCK_REPAIR, 1);
+	if (r)
+		return r == -EAGAIN ? 0 : r;	/* another one is at it */
+	r = torc_claim_repair(&pub->view.ring, position, &death);
+	unseize(pub);
+	torc_lock_set(locks_fd(pub), F_UNLCK, TORC_LOCK_REPAIR, 1);
+	if (r > 0) {
+		pub->stats.repaired++;
+		torc_wake(&pub->cursors->data_word);
+	}
+	return r;
+}
+
+/* Mend what is left of all dead publishers. */
+static int mend_all(struct torc_publisher *pub)
+{
+	const struct torc_ring *ring = &pub->view.ring;
+	uint64_t position;
+	int r = 0;
+
+	for (uint32_t i = 0; ring->kind == TORC_KIND_MP && r >= 0 &&
+			     i < ring->publishers; i++) {
+		if (i == pub->slot_index || torc_claim_settled(ring, i,
+							       &position) ||
+		    torc_publisher_alive(ring, locks_fd(pub), i))
+			continue;
+		r = mend(pub, position);
+	}
+	return r < 0 ? r : 0;
+}
+
+/* ---- Subscribers in the way --------------------------------------------- */
+
+/* Free the slot of a subscriber that died; true if it did. */
+static bool clear_dead_subscriber(struct torc_publisher *pub, uint32_t slot)
+{
+	const struct torc_ring *ring = &pub->view.ring;
+	struct torc_subscriber_slot_shm *shm = torc_subscriber_slot(ring, slot);
+	uint64_t lock = TORC_LOCK_SUBSCRIBER + slot;
+	bool dead = false;
+
+	if (torc_lock_set(cursors_fd(pub), F_WRLCK, lock, 1))
+		return false;
+	if (torc_load_relaxed(&shm->state) == TORC_SUBSCRIBER_LOSSLESS &&
+	    !torc_subscriber_alive(ring, cursors_fd(pub), slot)) {
+		torc_store_relaxed(&shm->pid, 0);
+		torc_store_release(&shm->state, TORC_SUBSCRIBER_FREE);
+		dead = true;
+	}
+	torc_lock_set(cursors_fd(pub), F_UNLCK, lock, 1);
+	return dead;
+}
+
+static void evict(struct torc_publisher *pub, uint32_t slot)
+{
+	struct torc_subscriber_slot_shm *shm =
+		torc_subscriber_slot(&pub->view.ring, slot);
+
+	if (torc_cas(&shm->state, TORC_SUBSCRIBER_LOSSLESS,
+		     TORC_SUBSCRIBER_EVICTED))
+		pub->stats.evicted++;
+}
+
+/* ---- No room ------------------------------------------------------------ */
+
+/* One message's, or batch's, endeavour to get room. */
+struct attempt {
+	struct torc_publisher *pub;
+	struct torc_waiting waiting;
+	bool begun;
+	uint64_t needed;	/* bytes of payload */
+	uint64_t stalled_since;	/* EVICT: when the cursor last moved */
+	uint64_t cursor;
+};
+
+/* Messages that this publisher drops instead of waiting. */
+#define DROPPED 1
+
+static bool stuck(const struct torc_publisher *pub)
+{
+	return pub->many && pub->mp.blocked == TORC_MP_STUCK;
+}
+
+static uint32_t blocker(const struct torc_publisher *pub)
+{
+	return pub->many ? pub->mp.blocker : pub->sp.blocker;
+}
+
+/* Would a message of the length fit now? */
+static bool has_room(void *context)
+{
+	struct attempt *attempt = context;
+	struct torc_publisher *pub = attempt->pub;
+	uint64_t size = torc_record_size(attempt->needed);
+	const struct torc_ring *ring = &pub->view.ring;
+	uint64_t tail = pub->many ? torc_load_relaxed(&ring->shm->tail)
+				  : pub->sp.tail;
+	uint64_t end = torc_record_place(ring, tail, size) + size +
+		       TORC_HEADER_SIZE;
+
+	return (pub->many ? torc_mp_make_room(&pub->mp, end)
+			  : torc_sp_make_room(&pub->sp, end)) != -EAGAIN;
+}
+
+/* Clear the way: 1 if something was done about it. */
+static int clear_way(struct torc_publisher *pub, uint64_t now)
+{
+	if (now - pub->looked_at < LOOK_AFTER_NS)
+		return 0;
+	pub->looked_at = now;
+	if (stuck(pub))
+		return mend(pub, pub->mp.stuck_at);
+	if (blocker(pub) < pub->view.ring.subscribers)
+		return clear_dead_subscriber(pub, blocker(pub));
+	return 0;
+}
+
+static int evict_when_due(struct attempt *attempt, uint64_t now)
+{
+	struct torc_publisher *pub = attempt->pub;
+	uint32_t slot = blocker(pub);
+	uint64_t cursor;
+
+	if (slot >= pub->view.ring.subscribers)
+		return 0;
+	cursor = torc_load_relaxed(
+		&torc_subscriber_slot(&pub->view.ring, slot)->cursor);
+	if (cursor != attempt->cursor) {
+		attempt->cursor = cursor;
+		attempt->stalled_since = now;
+	}
+	if (pub->options.timeout_ns > 0 &&
+	    now - attempt->stalled_since < (uint64_t)pub->options.timeout_ns)
+		return 0;
+	evict(pub, slot);
+	return 1;
+}
+
+static void begin_attempt(struct attempt *attempt)
+{
+	struct torc_publisher *pub = attempt->pub;
+	int64_t timeout = -1;
+
+	if (pub->options.full == TORC_FULL_WAIT && pub->options.timeout_ns > 0)
+		timeout = pub->options.timeout_ns;
+	torc_waiting_begin(&attempt->waiting, TORC_SPIN_NS, TORC_YIELD_NS,
+			   timeout);
+	attempt->begun = true;
+	attempt->stalled_since = torc_now_ns();
+	attempt->cursor = UINT64_MAX;
+	torc_store_relaxed(&pub->slot->blocked, ++pub->stats.blocked);
+}
+
+/*
+ * After -EAGAIN: do as the options say.  0 to try again, DROPPED, or what the
+ * call shall return.
+ */
+static int no_room(struct attempt *attempt)
+{
+	struct torc_publisher *pub = attempt->pub;
+	uint32_t *word = &pub->cursors->room_word;
+	uint64_t now;
+	int r;
+
+	if (!attempt->begun)
+		begin_attempt(attempt);
+	now = torc_now_ns();
+	r = clear_way(pub, now);
+	if (r)
+		return r < 0 ? r : 0;
+	if (pub->options.full == TORC_FULL_EVICT && !stuck(pub) &&
+	    evict_when_due(attempt, now))
+		return 0;
+	if (pub->options.full == TORC_FULL_FAIL)
+		return -EAGAIN;
+	if (pub->options.full == TORC_FULL_DROP) {
+		torc_store_relaxed(&pub->slot->dropped, ++pub->stats.dropped);
+		return DROPPED;
+	}
+	r = torc_wait_turn(&attempt->waiting, &word, 1, has_room, attempt);
+	return r == -EAGAIN ? 0 : r;
+}
+
+/* ---- Publishing --------------------------------------------------------- */
+
+static inline void notify(struct torc_publisher *pub)
+{
+	torc_wake_if_armed(&pub->cursors->data_word, &pub->woken);
+}
+
+static inline int try_reserve(struct torc_publisher *pub, size_t length,
+			      void **ret_payload)
+{
+	return pub->many ? torc_mp_reserve(&pub->mp, length, ret_payload)
+			 : torc_sp_reserve(&pub->sp, length, ret_payload);
+}
+
+static inline void commit(struct torc_publisher *pub, size_t length)
+{
+	if (pub->many)
+		torc_mp_commit(&pub->mp, length);
+	else
+		torc_sp_commit(&pub->sp, length);
+	notify(pub);
+}
+
+static int explain(const struct torc_publisher *pub, int error, size_t length)
+{
+	if (error == -EMSGSIZE)
+		return torc_fail(error, "%s: message of %zu bytes; the topic "
+				 "takes at most %zu: make it with a larger "
+				 "capacity", pub->topic->name, length,
+				 torc_pub_message_max(pub));
+	if (error == -EPROTO)
+		return torc_fail(error, "%s: the ring is damaged; remove it "
+				 "and make it anew", pub->topic->name);
+	return error;
+}
+
+/* After @r, the first attempt's failure: until there is room, or no hope. */
+static __attribute__((noinline)) int reserve_slowly(struct torc_publisher *pub,
+						    size_t length,
+						    void **ret_payload, int r)
+{
+	struct attempt attempt = { .pub = pub, .needed = length };
+
+	while (r == -EAGAIN) {
+		r = no_room(&attempt);
+		if (r)
+			return r;
+		r = try_reserve(pub, length, ret_payload);
+	}
+	return r ? explain(pub, r, length) : 0;
+}
+
+static inline int reserve(struct torc_publisher *pub, size_t length,
+			  void **ret_payload)
+{
+	int r;
+
+	if (torc_unlikely(pub->forkable.forked))
+		return -EOWNERDEAD;
+	if (torc_unlikely(pub->reserved))
+		torc_pub_abort(pub);
+	r = try_reserve(pub, length, ret_payload);
+	return torc_likely(!r) ? 0
+			       : reserve_slowly(pub, length, ret_payload, r);
+}
+
+int torc_pub_publish(struct torc_publisher *pub, const void *data,
+		     size_t length)
+{
+	void *payload;
+	int r = reserve(pub, length, &payload);
+
+	if (torc_unlikely(r))
+		return r == DROPPED ? 0 : r;
+	if (torc_likely(length))
+		memcpy(payload, data, length);
+	commit(pub, length);
+	return 0;
+}
+
+int torc_pub_publishv(struct torc_publisher *pub, const struct iovec *pieces,
+		      int count)
+{
+	unsigned char *to;
+	size_t length = 0;
+	void *payload;
+	int r;
+
+	for (int i = 0; i < count; i++)
+		if (__builtin_add_overflow(length, pieces[i].iov_len, &length))
+			return explain(pub, -EMSGSIZE, SIZE_MAX);
+	r = reserve(pub, length, &payload);
+	if (r)
+		return r == DROPPED ? 0 : r;
+	to = payload;
+	for (int i = 0; i < count; i++) {
+		if (pieces[i].iov_len)
+			memcpy(to, pieces[i].iov_base, pieces[i].iov_len);
+		to += pieces[i].iov_len;
+	}
+	commit(pub, length);
+	return 0;
+}
+
+int torc_pub_publish_batch(struct torc_publisher *pub,
+			   const struct torc_span *messages, int count)
+{
+	struct attempt attempt = { .pub = pub };
+	int r;
+
+	if (torc_unlikely(pub->forkable.forked))
+		return -EOWNERDEAD;
+	if (count < 1)
+		return torc_fail(-EINVAL, "%s: a batch has at least one "
+				 "message", pub->topic->name);
+	if (torc_unlikely(pub->reserved))
+		torc_pub_abort(pub);
+	attempt.needed = messages[0].length;
+	for (;;) {
+		r = pub->many ? torc_mp_publish_batch(&pub->mp, messages, count)
+			      : torc_sp_publish_batch(&pub->sp, messages,
+						      count);
+		if (torc_likely(r > 0)) {
+			notify(pub);
+			return r;
+		}
+		/* Rather a few now than all later. */
+		if (r == -EAGAIN && count > 1) {
+			count = 1;
+			continue;
+		}
+		if (r != -EAGAIN)
+			return explain(pub, r, messages[0].length);
+		r = no_room(&attempt);
+		if (r)
+			return r;	/* DROPPED is one message, too */
+	}
+}
+
+int torc_pub_reserve(struct torc_publisher *pub, size_t length,
+		     void **ret_payload)
+{
+	int r = reserve(pub, length, ret_payload);
+
+	if (r)
+		return r == DROPPED ? -EAGAIN : r;
+	pub->reserved = true;
+	pub->reserved_length = length;
+	return 0;
+}
+
+int torc_pub_commit(struct torc_publisher *pub, size_t length)
+{
+	if (torc_unlikely(pub->forkable.forked))
+		return -EOWNERDEAD;
+	if (torc_unlikely(!pub->reserved || length > pub->reserved_length))
+		return torc_fail(-EINVAL, "%s: nothing was reserved, or less",
+				 pub->topic->name);
+	pub->reserved = false;
+	commit(pub, length);
+	return 0;
+}
+
+void torc_pub_abort(struct torc_publisher *pub)
+{
+	if (!pub->reserved || pub->forkable.forked)
+		return;
+	pub->reserved = false;
+	if (pub->many) {
+		torc_mp_abort(&pub->mp);
+		notify(pub);
+	}
+}
+
+size_t torc_pub_message_max(const struct torc_publisher *pub)
+{
+	return torc_message_max(&pub->view.ring);
+}
+
+void torc_pub_stats(const struct torc_publisher *pub,
+		    struct torc_pub_stats *ret_stats)
+{
+	*ret_stats = pub->stats;
+	ret_stats->woken = pub->woken;
+}
+
+/* ---- Opening and closing ------------------------------------------------ */
+
+static int explain_busy(const struct torc_publisher *pub)
+{
+	const struct torc_ring *ring = &pub->view.ring;
+
+	if (ring->kind == TORC_KIND_MP)
+		return torc_fail(-EBUSY, "%s: all %u publisher slots are "
+				 "taken", pub->topic->name, ring->publishers);
+	return torc_fail(-EBUSY, "%s: it takes one publisher and has one, "
+			 "process %u; end that, or make the topic for many",
+			 pub->topic->name,
+			 torc_load_relaxed(&torc_publisher_slot(ring, 0)->pid));
+}
+
+/* Lock a slot that nobody has, and whose last owner left nothing. */
+static int take_slot(struct torc_publisher *pub)
+{
+	const struct torc_ring *ring = &pub->view.ring;
+	uint64_t position;
+	int r;
+
+	for (uint32_t i = 0; i < ring->publishers; i++) {
+		r = torc_lock_set(locks_fd(pub), F_WRLCK,
+				  TORC_LOCK_PUBLISHER + i, 1);
+		if (r == -EAGAIN)
+			continue;
+		if (r)
+			return torc_fail(r, "%s: cannot lock a publisher slot: "
+					 "%s", pub->topic->name,
+					 strerrordesc_np(-r));
+		if (!torc_publisher_alive(ring, locks_fd(pub), i) &&
+		    (ring->kind == TORC_KIND_SP ||
+		     torc_claim_settled(ring, i, &position) == 1)) {
+			pub->slot_index = i;
+			return 0;
+		}
+		torc_lock_set(locks_fd(pub), F_UNLCK, TORC_LOCK_PUBLISHER + i,
+			      1);
+	}
+	return explain_busy(pub);
+}
+
+static void sign_slot(struct torc_publisher *pub)
+{
+	struct torc_publishing_shm *shm = pub->view.ring.shm;
+	struct torc_process self;
+	uint64_t joined;
+
+	torc_process_self(&self);
+	pub->slot = torc_publisher_slot(&pub->view.ring, pub->slot_index);
+	torc_store_relaxed(&pub->slot->start_time, self.start_time);
+	torc_store_relaxed(&pub->slot->pid_namespace, self.pid_namespace);
+	torc_store_relaxed(&pub->slot->blocked, 0);
+	torc_store_relaxed(&pub->slot->dropped, 0);
+	torc_store_release(&pub->slot->pid, self.pid);
+	do
+		joined = torc_load_relaxed(&shm->joined);
+	while (!torc_cas(&shm->joined, joined, joined + 1));
+}
+
+static int join(struct torc_publisher *pub)
+{
+	const struct torc_ring *ring = &pub->view.ring;
+	int r;
+
+	/* What the dead left would be in the way of who takes their slots. */
+	pub->slot_index = ring->publishers;
+	r = mend_all(pub);
+	if (!r)
+		r = take_slot(pub);
+	if (r)
+		return r == -EPROTO ? explain(pub, r, 0) : r;
+	r = pub->many ? torc_mp_init(&pub->mp, ring, pub->slot_index)
+		      : torc_sp_init(&pub->sp, ring);
+	if (r)
+		return explain(pub, r, 0);
+	sign_slot(pub);
+	return 0;
+}
+
+static int describe_locks(struct torc_publisher *pub)
+{
+	static const enum torc_object objects[] = { TORC_OBJECT_LOCKS,
+						    TORC_OBJECT_CURSORS };
+	struct torc_topic *topic = pub->topic;
+
+	for (int i = 0; i < 2; i++) {
+		int fd = topic->mapping->describe(topic, objects[i], O_RDWR);
+
+		if (fd < 0)
+			return torc_fail(fd, "%s: cannot open its locks: %s",
+					 topic->name, strerrordesc_np(-fd));
+		pub->forkable.fds[i] = fd;
+	}
+	return 0;
+}
+
+int torc_pub_open(struct torc_topic *topic,
+		  const struct torc_pub_options *options,
+		  struct torc_publisher **ret_pub)
+{
+	struct torc_publisher *pub = calloc(1, sizeof(*pub));
+	int r;
+
+	if (!pub)
+		return torc_fail(-ENOMEM, "%s: out of memory", topic->name);
+	if (options)
+		pub->options = *options;
+	pub->forkable.fds[0] = pub->forkable.fds[1] = -1;
+	pub->topic = torc_topic_ref(topic);
+	torc_forkable_add(&pub->forkable);
+	torc_wake_register();
+	r = torc_topic_map(topic, TORC_ACCESS_PUBLISH, &pub->view);
+	if (!r) {
+		pub->many = pub->view.ring.kind == TORC_KIND_MP;
+		pub->cursors = pub->view.ring.cursors;
+		r = describe_locks(pub);
+	}
+	if (!r)
+		r = join(pub);
+	if (r)
+		torc_pub_close(pub);
+	else
+		*ret_pub = pub;
+	return r;
+}
+
+struct torc_publisher *torc_pub_close(struct torc_publisher *pub)
+{
+	if (!pub)
+		return NULL;
+	if (pub->slot && !pub->forkable.forked) {
+		torc_pub_abort(pub);
+		mend_all(pub);
+		torc_store_release(&pub->slot->pid, 0);
+		/* Who waits may wait for the last publisher's end. */
+		torc_wake(&pub->cursors->data_word);
+	}
+	torc_forkable_remove(&pub->forkable);
+	if (pub->view.ring_base)
+		torc_topic_unmap(pub->topic, &pub->view);
+	torc_topic_unref(pub->topic);
+	free(pub);
+	return NULL;
+}

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Subscribers: taking a slot, receiving, waiting, passing over what a dead
+ * publisher left.
+ */
+#include "internal.h"
+
+#include <ck_pr.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Ask who is dead after so many looks in vain by one who never waits. */
+#define IDLE_LOOKS 65536u
+
+struct torc_subscriber {
+	struct torc_consumer consumer;
+	uint32_t *room_word;		/* NULL: may not write it */
+	uint64_t room_step;		/* look at it this many bytes apart */
+	uint64_t room_next;		/* and next at this position */
+	uint32_t idle;
+	/* From here on not touched while there are messages. */
+	struct torc_forkable forkable;	/* fds: cursors, locks */
+	struct torc_sub_options options;
+	uint64_t woken;
+	struct torc_topic *topic;
+	struct torc_view view;
+};
+
+static int locks_fd(const struct torc_subscriber *sub)
+{
+	return sub->forkable.fds[1];
+}
+
+/* ---- Receiving ---------------------------------------------------------- */
+
+static int explain(struct torc_subscriber *sub, int error)
+{
+	if (error == -EPROTO)
+		return torc_fail(error, "%s: the ring is damaged; remove it "
+				 "and make it anew", sub->topic->name);
+	return error;
+}
+
+static inline void wake_publishers(struct torc_subscriber *sub)
+{
+	if (sub->room_word)
+		torc_wake_if_armed(sub->room_word, &sub->woken);
+}
+
+/*
+ * Publishers get room a sixteenth of the capacity at a time; so they need not
+ * be thought of for each message, but also when there is no more.
+ */
+static inline void after_release(struct torc_subscriber *sub)
+{
+	if (torc_unlikely(torc_distance(sub->consumer.cursor,
+					sub->room_next) >= 0)) {
+		sub->room_next = sub->consumer.cursor + sub->room_step;
+		wake_publishers(sub);
+	}
+}
+
+static bool publisher_dead(void *context, uint32_t slot)
+{
+	const struct torc_subscriber *sub = context;
+
+	return !torc_publisher_alive(&sub->view.ring, locks_fd(sub), slot);
+}
+
+/* Pass over the claim of a dead publisher, if it is that which holds us up. */
+static bool skip_dead(struct torc_subscriber *sub)
+{
+	const struct torc_death death = { publisher_dead, sub };
+	const struct torc_ring *ring = &sub->view.ring;
+	struct torc_consumer *c = &sub->consumer;
+	struct torc_claim claim;
+
+	if (ring->kind != TORC_KIND_MP ||
+	    torc_load_relaxed(&ring->shm->tail) == c->cursor ||
+	    torc_claim_outcome(ring, c->cursor, &death, &claim) <= 0)
+		return false;
+	/* What was looked at is in place only if the floor is not past it. */
+	if (torc_consumer_lapped(c))
+		return false;
+	torc_consumer_skip(c, claim.length);
+	return true;
+}
+
+/* There was nothing, or an error. */
+static __attribute__((noinline)) int no_message(struct torc_subscriber *sub,
+						int error)
+{
+	if (error != -EAGAIN)
+		return explain(sub, error);
+	wake_publishers(sub);
+	if (++sub->idle % IDLE_LOOKS == 0)
+		skip_dead(sub);
+	return error;
+}
+
+int torc_sub_peek_batch(struct torc_subscriber *sub,
+			struct torc_message *ret_messages, int max)
+{
+	int r;
+
+	if (torc_unlikely(sub->forkable.forked))
+		return -EOWNERDEAD;
+	r = torc_consumer_peek_batch(&sub->consumer, ret_messages, max);
+	return torc_likely(r > 0) ? r : no_message(sub, r);
+}
+
+int torc_sub_peek(struct torc_subscriber *sub,
+		  struct torc_message *ret_message)
+{
+	int r;
+
+	if (torc_unlikely(sub->forkable.forked))
+		return -EOWNERDEAD;
+	r = torc_consumer_peek(&sub->consumer, ret_message);
+	return torc_likely(!r) ? 0 : no_message(sub, r);
+}
+
+int torc_sub_release(struct torc_subscriber *sub)
+{
+	int r;
+
+	if (torc_unlikely(sub->forkable.forked))
+		return -EOWNERDEAD;
+	r = torc_consumer_release(&sub->consumer);
+	if (torc_unlikely(r))
+		return explain(sub, r);
+	after_release(sub);
+	return 0;
+}
+
+int torc_sub_receive(struct torc_subscriber *sub, void *buffer, size_t size,
+		     struct torc_message *ret_message)
+{
+	int r;
+
+	if (torc_unlikely(sub->forkable.forked))
+		return -EOWNERDEAD;
+	r = torc_consumer_receive(&sub->consumer, buffer, size, ret_message);
+	if (torc_unlikely(r)) {
+		if (r == -EMSGSIZE)
+			return torc_fail(r, "%s: message of %zu bytes for a "
+					 "buffer of %zu", sub->topic->name,
+					 ret_message->length, size);
+		return no_message(sub, r);
+	}
+	after_release(sub);
+	return 0;
+}
+
+static int dispatch_lossy(struct torc_subscriber *sub,
+			  int (*each)(const struct torc_message *message,
+				      void *context),
+			  void *context, int max)
+{
+	size_t size = torc_message_max(&sub->view.ring);
+	void *buffer = malloc(size);
+	struct torc_message message;
+	int n, r = 0;
+
+	if (!buffer)
+		return torc_fail(-ENOMEM, "%s: out of memory",
+				 sub->topic->name);
+	for (n = 0; n < max && !r; n++) {
+		r = torc_sub_receive(sub, buffer, size, &message);
+		if (r)
+			break;
+		r = each(&message, context);
+	}
+	free(buffer);
+	return r && !(r == -EAGAIN && n) ? r : n;
+}
+
+int torc_sub_dispatch(struct torc_subscriber *sub,
+		      int (*each)(const struct torc_message *message,
+				  void *context),
+		      void *context, int max)
+{
+	struct torc_message message;
+	int n, r;
+
+	if (!sub->consumer.lossless)
+		return dispatch_lossy(sub, each, context, max);
+	for (n = 0; n < max; n++) {
+		r = torc_sub_peek(sub, &message);
+		if (r)
+			return r == -EAGAIN && n ? n : r;
+		r = each(&message, context);
+		if (!r) {
+			r = torc_sub_release(sub);
+			if (r)
+				return r;
+			continue;
+		}
+		torc_sub_release(sub);
+		return r;
+	}
+	return n;
+}
+
+uint64_t torc_sub_lost(const struct torc_subscriber *sub)
+{
+	return sub->consumer.lost;
+}
+
+/* ---- Waiting ------------------------------------------------------------ */
+
+static bool has_message(struct torc_subscriber *sub)
+{
+	struct torc_message message;
+
+	return torc_consumer_peek(&sub->consumer, &message) != -EAGAIN;
+}
+
+struct subs {
+	struct torc_subscriber *const *subs;
+	int count;
+};
+
+static bool any_has_message(void *context)
+{
+	const struct subs *subs = context;
+
+	for (int i = 0; i < subs->count; i++)
+		if (has_message(subs->subs[i]))
+			return true;
+	return false;
+}
+
+static int which_has_message(const struct subs *subs)
+{
+	for (int i = 0; i < subs->count; i++)
+		if (has_message(subs->subs[i]))
+			return i;
+	return -EAGAIN;
+}
+
+#define WORDS_MAX 128
+
+/* Nobody wakes a subscriber without a word: then all are polled. */
+static int collect_words(const struct subs *subs, uint32_t *words[WORDS_MAX])
+{
+	if (subs->count > WORDS_MAX)
+		return 0;
+	for (int i = 0; i < subs->count; i++) {
+		if (!subs->subs[i]->room_word)
+			return 0;
+		words[i] = &subs->subs[i]->view.ring.cursors->data_word;
+	}
+	return subs->count;
+}
+
+static int wait_for(struct subs *subs, int64_t timeout_ns)
+{
+	const struct torc_sub_options *options = &subs->subs[0]->options;
+	struct torc_waiting waiting;
+	uint32_t *words[WORDS_MAX];
+	int count, r;
+
+	count = collect_words(subs, words);
+	torc_waiting_begin(&waiting, options->spin_ns, options->yield_ns,
+			   timeout_ns);
+	do {
+		r = torc_wait_turn(&waiting, words, count, any_has_message,
+				   subs);
+		for (int i = 0; i < subs->count && r == -EAGAIN; i++)
+			skip_dead(subs->subs[i]);
+	} while (r == -EAGAIN);
+	return r;
+}
+
+int torc_sub_wait_any(struct torc_subscriber *const *subs, int count,
+		      int64_t timeout_ns)
+{
+	struct subs all = { subs, count };
+	int i, r;
+
+	if (count < 1)
+		return torc_fail(-EINVAL, "nothing to wait for");
+	for (i = 0; i < count; i++)
+		if (subs[i]->forkable.forked)
+			return -EOWNERDEAD;
+	for (;;) {
+		i = which_has_message(&all);
+		if (i >= 0)
+			return i;
+		for (i = 0; i < count; i++)
+			wake_publishers(subs[i]);
+		if (!timeout_ns)
+			return -ETIMEDOUT;
+		r = wait_for(&all, timeout_ns);
+		if (r)
+			return r;
+	}
+}
+
+int torc_sub_wait(struct torc_subscriber *sub, int64_t timeout_ns)
+{
+	int r = torc_sub_wait_any(&sub, 1, timeout_ns);
+
+	return r < 0 ? r : 0;
+}
+
+int torc_sub_ended(struct torc_subscriber *sub)
+{
+	const struct torc_ring *ring = &sub->view.ring;
+
+	if (sub->forkable.forked)
+		return -EOWNERDEAD;
+	if (!torc_load_acquire(&ring->shm->joined))
+		return 0;
+	for (uint32_t i = 0; i < ring->publishers; i++) {
+		int alive = torc_publisher_alive(ring, locks_fd(sub), i);
+
+		if (alive < 0)
+			return torc_fail(-EACCES, "%s: it cannot be told "
+					 "whether its publishers live, in "
+					 "another PID namespace",
+					 sub->topic->name);
+		if (alive)
+			return 0;
+	}
+	/* Only now: what they published before they ended. */
+	while (!has_message(sub))
+		if (!skip_dead(sub))
+			return 1;
+	return 0;
+}
+
+/* ---- Opening and closing ------------------------------------------------ */
+
+static void sign_slot(struct torc_subscriber *sub, uint32_t slot)
+{
+	struct torc_subscriber_slot_shm *shm =
+		torc_subscriber_slot(&sub->view.ring, slot);
+	struct torc_process self;
+
+	torc_process_self(&self);
+	torc_store_relaxed(&shm->start_time, self.start_time);
+	torc_store_relaxed(&shm->pid_namespace, self.pid_namespace);
+	torc_store_release(&shm->pid, self.pid);
+}
+
+/* Lock a slot that nobody has. */
+static int take_slot(struct torc_subscriber *sub, uint32_t *ret_slot)
+{
+	const struct torc_ring *ring = &sub->view.ring;
+	struct torc_topic *topic = sub->topic;
+	int r, fd = topic->mapping->describe(topic, TORC_OBJECT_CURSORS,
+					     O_RDWR);
+
+	if (fd < 0)
+		return fd;
+	sub->forkable.fds[0] = fd;
+	for (uint32_t i = 0; i < ring->subscribers; i++) {
+		r = torc_lock_set(fd, F_WRLCK, TORC_LOCK_SUBSCRIBER + i, 1);
+		if (!r && !torc_subscriber_alive(ring, fd, i)) {
+			*ret_slot = i;
+			return 0;
+		}
+		if (!r)
+			torc_lock_set(fd, F_UNLCK, TORC_LOCK_SUBSCRIBER + i, 1);
+		else if (r != -EAGAIN)
+			return r;
+	}
+	return -EUSERS;
+}
+
+static int join(struct torc_subscriber *sub)
+{
+	const struct torc_ring *ring = &sub->view.ring;
+	bool lossy = sub->options.flags & TORC_SUB_LOSSY;
+	uint32_t slot = TORC_NO_SLOT;
+	int r = -EACCES;
+
+	if (ring->cursors)
+		r = take_slot(sub, &slot);
+	if (r == -EACCES && !lossy)
+		return torc_fail(r, "%s: you may read it, but not its cursors: "
+				 "be lossy, or ask its owner for another "
+				 "cursors mode", sub->topic->name);
+	if (r == -EUSERS && !lossy)
+		return torc_fail(r, "%s: all %u subscriber slots are taken; be "
+				 "lossy, or make the topic with more",
+				 sub->topic->name, ring->subscribers);
+	if (r && r != -EACCES && r != -EUSERS)
+		return torc_fail(r, "%s: cannot lock a subscriber slot: %s",
+				 sub->topic->name, strerrordesc_np(-r));
+	r = torc_consumer_join(
+		&sub->consumer, ring, slot,
+		(lossy ? 0 : TORC_LOSSLESS) |
+			(sub->options.flags & TORC_SUB_OLDEST ? TORC_OLDEST
+							      : 0));
+	if (r)
+		return explain(sub, r);
+	if (slot != TORC_NO_SLOT)
+		sign_slot(sub, slot);
+	return 0;
+}
+
+static uint64_t patience(uint64_t asked_ns, uint64_t default_ns)
+{
+	if (asked_ns == TORC_NEVER)
+		return 0;
+	return asked_ns ? asked_ns : default_ns;
+}
+
+int torc_sub_open(struct torc_topic *topic,
+		  const struct torc_sub_options *options,
+		  struct torc_subscriber **ret_sub)
+{
+	struct torc_subscriber *sub = calloc(1, sizeof(*sub));
+	int r;
+
+	if (!sub)
+		return torc_fail(-ENOMEM, "%s: out of memory", topic->name);
+	if (options)
+		sub->options = *options;
+	sub->options.spin_ns = patience(sub->options.spin_ns, TORC_SPIN_NS);
+	sub->options.yield_ns = patience(sub->options.yield_ns, TORC_YIELD_NS);
+	sub->forkable.fds[0] = sub->forkable.fds[1] = -1;
+	sub->topic = torc_topic_ref(topic);
+	torc_forkable_add(&sub->forkable);
+	torc_wake_register();
+	r = torc_topic_map(topic, TORC_ACCESS_RECEIVE, &sub->view);
+	if (!r) {
+		/* To ask who is alive; without it, PIDs have to do. */
+		sub->forkable.fds[1] = topic->mapping->describe(
+			topic, TORC_OBJECT_LOCKS, O_RDWR);
+		if (sub->view.ring.cursors)
+			sub->room_word = &sub->view.ring.cursors->room_word;
+		r = join(sub);
+	}
+	if (r) {
+		torc_sub_close(sub);
+		return r;
+	}
+	sub->room_step = sub->view.ring.mark_step / 2;
+	sub->room_next = sub->consumer.cursor;
+	*ret_sub = sub;
+	return 0;
+}
+
+struct torc_subscriber *torc_sub_close(struct torc_subscriber *sub)
+{
+	struct torc_subscriber_slot_shm *slot;
+
+	if (!sub)
+		return NULL;
+	slot = sub->consumer.slot;
+	if (slot && !sub->forkable.forked) {
+		torc_store_relaxed(&slot->pid, 0);
+		torc_consumer_leave(&sub->consumer);
+		wake_publishers(sub);
+	}
+	torc_forkable_remove(&sub->forkable);
+	if (sub->view.ring_base)
+		torc_topic_unmap(sub->topic, &sub->view);
+	torc_topic_unref(sub->topic);
+	free(sub);
+	return NULL;
+}

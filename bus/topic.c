@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Topics: making, opening, looking at them.
+ */
+#include "internal.h"
+
+#include <ck_pr.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CAPACITY_DEFAULT (1u << 20)
+
+struct torc_topic *torc_topic_ref(struct torc_topic *topic)
+{
+	ck_pr_inc_32(&topic->references);
+	return topic;
+}
+
+struct torc_topic *torc_topic_unref(struct torc_topic *topic)
+{
+	bool last = false;
+
+	if (topic)
+		ck_pr_dec_32_zero(&topic->references, &last);
+	if (!last)
+		return NULL;
+	if (topic->view.ring_base)
+		torc_topic_unmap(topic, &topic->view);
+	topic->mapping->release(topic);
+	torc_forkable_remove(&topic->forkable);
+	torc_bus_close(topic->bus);
+	free(topic);
+	return NULL;
+}
+
+static int compute_constants(const char *name,
+			     const struct torc_topic_options *options,
+			     struct torc_constants_shm *ret)
+{
+	struct torc_ring_config config = {
+		.capacity = options->capacity ? options->capacity
+					      : CAPACITY_DEFAULT,
+		.kind = options->flags & TORC_MANY ? TORC_KIND_MP
+						   : TORC_KIND_SP,
+		.publishers = options->publishers,
+		.subscribers = options->subscribers,
+		.page = (uint32_t)sysconf(_SC_PAGESIZE),
+		.flags = options->flags & TORC_PERSISTENT ? TORC_RING_PERSISTENT
+							  : 0,
+		.type = options->type,
+	};
+	struct timespec now;
+	int r;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	config.created_ns = (uint64_t)now.tv_sec * 1000000000u +
+			    (uint64_t)now.tv_nsec;
+	if (getrandom(config.id, sizeof(config.id), 0) != sizeof(config.id))
+		return torc_fail(-EIO, "%s: no random numbers", name);
+	r = torc_ring_layout(&config, ret);
+	if (r == -E2BIG)
+		return torc_fail(r, "%s: too large: at most 2^40 bytes and "
+				 "1024 publishers and subscribers", name);
+	if (r)
+		return torc_fail(r, "%s: only one publisher without TORC_MANY, "
+				 "and a type name of at most %u bytes", name,
+				 TORC_TYPE_MAX - 1);
+	return torc_memory_check(name, ret->ring_size + ret->cursors_size);
+}
+
+/* Is what we opened what was asked for? */
+static int check_opened(const struct torc_topic *topic,
+			const struct torc_topic_options *options)
+{
+	const struct torc_constants_shm *c = &topic->constants;
+	bool many = c->kind == TORC_KIND_MP;
+
+	if (options->type && strcmp(options->type, c->type))
+		return torc_fail(-EPROTOTYPE, "%s: its messages are of type "
+				 "\"%s\", not \"%s\"", topic->name, c->type,
+				 options->type);
+	if (options->flags & TORC_CREATE &&
+	    many != !!(options->flags & TORC_MANY))
+		return torc_fail(-EPROTOTYPE, "%s: was made for %s; open it so",
+				 topic->name,
+				 many ? "many publishers" : "one publisher");
+	return 0;
+}
+
+static struct torc_topic *new_topic(const struct torc_mapping *mapping,
+				    struct torc_bus *bus, const char *name)
+{
+	struct torc_topic *topic = calloc(1, sizeof(*topic) + strlen(name) + 1);
+
+	if (!topic) {
+		torc_fail(-ENOMEM, "%s: out of memory", name);
+		return NULL;
+	}
+	topic->mapping = mapping;
+	topic->references = 1;
+	topic->fd = topic->forkable.fds[0] = topic->forkable.fds[1] = -1;
+	topic->bus = bus ? torc_bus_ref(bus) : NULL;
+	strcpy(topic->name, name);
+	torc_forkable_add(&topic->forkable);
+	return topic;
+}
+
+static int open_existing(const struct torc_mapping *mapping,
+			 struct torc_bus *bus, const char *name,
+			 const char *rest,
+			 const struct torc_topic_options *options,
+			 struct torc_topic **ret_topic)
+{
+	struct torc_topic *topic = new_topic(mapping, bus, name);
+	int r;
+
+	if (!topic)
+		return -ENOMEM;
+	r = mapping->open(topic, rest);
+	if (!r)
+		r = check_opened(topic, options);
+	if (r)
+		torc_topic_unref(topic);
+	else
+		*ret_topic = topic;
+	return r;
+}
+
+static int create(const struct torc_mapping *mapping, struct torc_bus *bus,
+		  const char *name, const char *rest,
+		  const struct torc_topic_options *options,
+		  struct torc_topic **ret_topic)
+{
+	struct torc_constants_shm constants;
+	struct torc_topic *topic;
+	int r;
+
+	r = compute_constants(name, options, &constants);
+	if (r)
+		return r;
+	topic = new_topic(mapping, bus, name);
+	if (!topic)
+		return -ENOMEM;
+	r = mapping->create(topic, rest, &constants, options);
+	if (r)
+		torc_topic_unref(topic);
+	else
+		*ret_topic = topic;
+	return r;
+}
+
+/*
+ * Open it, or else make it.  Something in the way that nobody uses, of another
+ * kind or damaged, was left by a crash, and goes.
+ */
+static int open_or_create(const struct torc_mapping *mapping,
+			  struct torc_bus *bus, const char *name,
+			  const char *rest,
+			  const struct torc_topic_options *options,
+			  struct torc_topic **ret_topic)
+{
+	bool creating = options->flags & TORC_CREATE;
+	int r;
+
+	for (int tries = 0; tries < 100; tries++) {
+		r = mapping->open ? open_existing(mapping, bus, name, rest,
+						  options, ret_topic)
+				  : -ENOENT;
+		if (!r && options->flags & TORC_EXCLUSIVE) {
+			*ret_topic = torc_topic_unref(*ret_topic);
+			return torc_fail(-EEXIST, "%s: exists already", name);
+		}
+		if (r == -EPROTOTYPE && creating && bus &&
+		    !torc_bus_remove(bus, name, TORC_REMOVE_STALE))
+			continue;
+		if (r != -ENOENT || (!creating && mapping->open))
+			return r;
+		r = create(mapping, bus, name, rest, options, ret_topic);
+		if (r != -EEXIST)
+			return r;
+	}
+	return torc_fail(-EBUSY, "%s: others make and remove it all the time",
+			 name);
+}
+
+int torc_topic_open(struct torc_bus *bus, const char *address,
+		    const struct torc_topic_options *options,
+		    struct torc_topic **ret_topic)
+{
+	static const struct torc_topic_options defaults;
+	const struct torc_mapping *mapping;
+	struct torc_bus *own_bus = NULL;
+	const char *name = address, *rest;
+	int r;
+
+	if (!options)
+		options = &defaults;
+	mapping = torc_mapping_of(address, &rest);
+	if (!mapping)
+		return torc_fail(-EINVAL, "%s: no such kind of address; there "
+				 "are NAME, shm:NAME, memfd:, fd:N and anon:",
+				 address);
+	if (mapping == &torc_mapping_shm) {
+		name = rest;
+		r = torc_name_check(name);
+		if (!r && !bus) {
+			r = torc_bus_open(NULL, &own_bus);
+			bus = own_bus;
+		}
+		if (r)
+			return r;
+	} else {
+		bus = NULL;
+	}
+	r = open_or_create(mapping, bus, name, rest, options, ret_topic);
+	torc_bus_close(own_bus);
+	return r;
+}
+
+struct torc_topic *torc_topic_close(struct torc_topic *topic)
+{
+	return torc_topic_unref(topic);
+}
+
+const char *torc_topic_name(const struct torc_topic *topic)
+{
+	return topic->name;
+}
+
+int torc_topic_fd(const struct torc_topic *topic)
+{
+	if (topic->mapping != &torc_mapping_memfd &&
+	    topic->mapping != &torc_mapping_fd)
+		return torc_fail(-ENOTSUP, "%s: only a memfd topic is handed "
+				 "on as a descriptor", topic->name);
+	return topic->fd;
+}
+
+/* ---- Mapping ------------------------------------------------------------ */
+
+int torc_topic_map(struct torc_topic *topic, enum torc_access access,
+		   struct torc_view *ret_view)
+{
+	struct torc_view view = { .ring_base = NULL };
+	int r = 0;
+
+	if (topic->forkable.forked && topic->mapping->hold)
+		r = topic->mapping->hold(topic);
+	topic->forkable.forked = false;
+	if (!r)
+		r = topic->mapping->map(topic, access, &view);
+	if (r == -ENOENT)
+		return torc_fail(-ESTALE, "%s: was removed", topic->name);
+	if (r == -EACCES)
+		return torc_fail(r, "%s: you may not %s it; ask its owner for "
+				 "another mode", topic->name,
+				 access == TORC_ACCESS_PUBLISH ? "publish to"
+							       : "read");
+	if (r)
+		return r;
+	r = torc_ring_attach(&view.ring, view.ring_base, view.ring_size,
+			     view.cursors_base, view.cursors_size);
+	if (r) {
+		torc_topic_unmap(topic, &view);
+		return torc_fail(-EPROTO, "%s: the ring is damaged; remove it "
+				 "and make it anew", topic->name);
+	}
+	*ret_view = view;
+	return 0;
+}
+
+void torc_topic_unmap(struct torc_topic *topic, struct torc_view *view)
+{
+	topic->mapping->unmap(topic, view);
+	view->ring_base = NULL;
+}
+
+/* ---- Looking ------------------------------------------------------------ */
+
+/*
+ * Dead is whose lock is free and whose process is gone: closefrom() and the like
+ * drop the locks of the living.
+ */
+static int owner_alive(int fd, uint64_t lock, const struct torc_process *owner)
+{
+	int locked, lives;
+
+	if (!owner->pid)
+		return 0;
+	locked = fd < 0 ? -1 : torc_lock_probe(fd, lock);
+	if (locked == 1)
+		return 1;
+	lives = torc_process_alive(owner);
+	return lives == -1 && locked == 0 ? 0 : lives;
+}
+
+int torc_publisher_alive(const struct torc_ring *ring, int fd, uint32_t slot)
+{
+	struct torc_publisher_slot_shm *shm = torc_publisher_slot(ring, slot);
+	struct torc_process owner = {
+		.pid = torc_load_acquire(&shm->pid),
+		.start_time = torc_load_relaxed(&shm->start_time),
+		.pid_namespace = torc_load_relaxed(&shm->pid_namespace),
+	};
+
+	return owner_alive(fd, TORC_LOCK_PUBLISHER + slot, &owner);
+}
+
+int torc_subscriber_alive(const struct torc_ring *ring, int fd, uint32_t slot)
+{
+	struct torc_subscriber_slot_shm *shm = torc_subscriber_slot(ring, slot);
+	struct torc_process owner = {
+		.pid = torc_load_acquire(&shm->pid),
+		.start_time = torc_load_relaxed(&shm->start_time),
+		.pid_namespace = torc_load_relaxed(&shm->pid_namespace),
+	};
+
+	return owner_alive(fd, TORC_LOCK_SUBSCRIBER + slot, &owner);
+}
+
+static int look(struct torc_topic *topic)
+{
+	if (topic->view.ring_base)
+		return 0;
+	return torc_topic_map(topic, TORC_ACCESS_LOOK, &topic->view);
+}
+
+static void fill_publisher(const struct torc_ring *ring, int fd, uint32_t i,
+			   struct torc_participant *p)
+{
+	struct torc_publisher_slot_shm *shm = torc_publisher_slot(ring, i);
+
+	*p = (struct torc_participant){
+		.role = TORC_PUBLISHER,
+		.slot = i,
+		.pid = (pid_t)torc_load_relaxed(&shm->pid),
+		.alive = torc_publisher_alive(ring, fd, i),
+		.start_time = torc_load_relaxed(&shm->start_time),
+		.blocked = torc_load_relaxed(&shm->blocked),
+		.dropped = torc_load_relaxed(&shm->dropped),
+	};
+}
+
+static void fill_subscriber(const struct torc_ring *ring, int fd, uint32_t i,
+			    struct torc_participant *p)
+{
+	struct torc_subscriber_slot_shm *shm = torc_subscriber_slot(ring, i);
+	uint32_t state = torc_load_relaxed(&shm->state);
+
+	*p = (struct torc_participant){
+		.role = TORC_SUBSCRIBER,
+		.slot = i,
+		.pid = (pid_t)torc_load_relaxed(&shm->pid),
+		.alive = torc_subscriber_alive(ring, fd, i),
+		.lossless = state == TORC_SUBSCRIBER_EVICTED
+				    ? -1 : state == TORC_SUBSCRIBER_LOSSLESS,
+		.start_time = torc_load_relaxed(&shm->start_time),
+		.cursor = torc_load_relaxed(&shm->cursor),
+		.lost = torc_load_relaxed(&shm->lost),
+	};
+}
+
+int torc_topic_participants(struct torc_topic *topic,
+			    struct torc_participant *ret, int max)
+{
+	const struct torc_ring *ring = &topic->view.ring;
+	struct torc_participant p;
+	int locks_fd, cursors_fd, n = 0, r = look(topic);
+
+	if (r)
+		return r;
+	locks_fd = topic->mapping->describe(topic, TORC_OBJECT_LOCKS, O_RDWR);
+	cursors_fd = topic->mapping->describe(topic, TORC_OBJECT_CURSORS,
+					      O_RDONLY);
+	for (uint32_t i = 0; i < ring->publishers; i++) {
+		fill_publisher(ring, locks_fd, i, &p);
+		if (p.pid && n++ < max)
+			ret[n - 1] = p;
+	}
+	for (uint32_t i = 0; ring->cursors && i < ring->subscribers; i++) {
+		fill_subscriber(ring, cursors_fd, i, &p);
+		if (p.pid && n++ < max)
+			ret[n - 1] = p;
+	}
+	if (locks_fd >= 0)
+		close(locks_fd);
+	if (cursors_fd >= 0)
+		close(cursors_fd);
+	return n;
+}
+
+/* Count to the end of the committed records, while publishers go on. */
+static int count_messages(const struct torc_ring *ring, struct torc_mark *oldest,
+			  struct torc_mark *newest)
+{
+	struct torc_mark begin, floor;
+	int r, walked;
+
+	for (int tries = 0; tries < 1000; tries++) {
+		r = torc_mark_current(ring, &ring->shm->floor, oldest);
+		if (r)
+			return r;
+		begin = *oldest;
+		torc_mark_newest(ring, &begin);
+		*newest = begin;
+		walked = torc_walk(ring, &newest->position, &newest->count,
+				   begin.position + ring->window, true);
+		torc_fence_acquire();
+		r = torc_mark_current(ring, &ring->shm->floor, &floor);
+		if (r)
+			return r;
+		if (torc_distance(floor.position, begin.position) <= 0)
+			return walked < 0 ? walked : 0;
+	}
+	return 0;
+}
+
+static int count_alive(struct torc_topic *topic, uint32_t *ret_publishers,
+		       uint32_t *ret_subscribers)
+{
+	struct torc_participant *participants;
+	uint32_t alive[2] = { 0, 0 };
+	int n, max = (int)(topic->constants.publishers +
+			   topic->constants.subscribers);
+
+	participants = calloc((size_t)max, sizeof(*participants));
+	if (!participants)
+		return torc_fail(-ENOMEM, "%s: out of memory", topic->name);
+	n = torc_topic_participants(topic, participants, max);
+	for (int i = 0; i < n; i++)
+		alive[participants[i].role] += participants[i].alive != 0;
+	free(participants);
+	*ret_publishers = alive[TORC_PUBLISHER];
+	*ret_subscribers = alive[TORC_SUBSCRIBER];
+	return n < 0 ? n : 0;
+}
+
+int torc_topic_info(struct torc_topic *topic, struct torc_topic_info *ret_info)
+{
+	const struct torc_constants_shm *c = &topic->constants;
+	struct torc_mark oldest, newest;
+	struct torc_topic_info info;
+	int r;
+
+	r = count_alive(topic, &info.publishers, &info.subscribers);
+	if (r)
+		return r;
+	r = count_messages(&topic->view.ring, &oldest, &newest);
+	if (r)
+		return torc_fail(r, "%s: the ring is damaged", topic->name);
+	info.mapping = topic->mapping->name;
+	info.type = c->type;
+	info.flags = (c->kind == TORC_KIND_MP ? TORC_MANY : 0u) |
+		     (c->flags & TORC_RING_PERSISTENT ? TORC_PERSISTENT : 0u);
+	info.publisher_slots = c->publishers;
+	info.subscriber_slots = c->subscribers;
+	info.capacity = c->capacity;
+	info.message_max = torc_message_max(&topic->view.ring);
+	info.created_ns = c->created_ns;
+	info.joined = torc_load_relaxed(&topic->view.ring.shm->joined);
+	info.oldest = oldest.position;
+	info.oldest_sequence = oldest.count;
+	info.tail = newest.position;
+	info.messages = newest.count;
+	*ret_info = info;
+	return 0;
+}
