@@ -164,6 +164,7 @@ static int open_or_create(const struct torc_mapping *mapping,
 			  struct torc_topic **ret_topic)
 {
 	bool creating = options->flags & TORC_CREATE;
+	char file[TORC_NAME_MAX + 1];
 	int r;
 
 	for (int tries = 0; tries < 100; tries++) {
@@ -174,9 +175,11 @@ static int open_or_create(const struct torc_mapping *mapping,
 			*ret_topic = torc_topic_unref(*ret_topic);
 			return torc_fail(-EEXIST, "%s: exists already", name);
 		}
-		if (r == -EPROTOTYPE && creating && bus &&
-		    !torc_bus_remove(bus, name, TORC_REMOVE_STALE))
-			continue;
+		if (r == -EPROTOTYPE && creating && bus) {
+			torc_name_to_file(name, file);
+			if (!torc_shm_remove(bus->fd, file, true))
+				continue;
+		}
 		if (r != -ENOENT || (!creating && mapping->open))
 			return r;
 		r = create(mapping, bus, name, rest, options, ret_topic);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What tests of the library share: a bus of their own, and short ways to what
+ * must succeed.
+ */
+#ifndef TORC_TESTS_FIXTURE_H
+#define TORC_TESTS_FIXTURE_H
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <torc/torc.h>
+
+/* Make an empty bus, the default for this process and its children. */
+void fixture_init(void);
+/* Remove it; fails if a file is left there. */
+void fixture_fini(void);
+
+extern char fixture_bus[64];
+
+struct torc_topic *topic_open(const char *address, unsigned int flags,
+			      uint64_t capacity);
+struct torc_publisher *pub_open(struct torc_topic *topic);
+struct torc_subscriber *sub_open(struct torc_topic *topic, unsigned int flags);
+
+/* Run @body in a forked process; its exit status, or -signal. */
+pid_t child_start(int (*body)(void *context), void *context);
+int child_end(pid_t pid);
+
+/* How many files the bus holds, hidden ones included. */
+int fixture_files(void);
+
+#define MUST(call)                                                             \
+	do {                                                                   \
+		int must_result = (call);                                      \
+		cr_assert(must_result >= 0, "%s: %d (%s)", #call, must_result, \
+			  torc_errmsg());                                      \
+	} while (0)
+
+/* @call fails with @error, and says something that contains @words. */
+#define FAILS(error, words, call)                                              \
+	do {                                                                   \
+		int fails_result = (call);                                     \
+		cr_assert_eq(fails_result, (error), "%s: %d (%s)", #call,      \
+			     fails_result, torc_errmsg());                     \
+		cr_assert(strstr(torc_errmsg(), words), "%s: \"%s\"", #call,   \
+			  torc_errmsg());                                      \
+	} while (0)
+
+#endif /* TORC_TESTS_FIXTURE_H */

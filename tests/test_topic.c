@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Buses and topics: names, directories, making, opening, vanishing, and
+ * everything that can be wrong with a file that is said to be a ring.
+ */
+#include "fixture.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <torc/abi.h>
+
+TestSuite(topic, .init = fixture_init, .fini = fixture_fini, .timeout = 60);
+
+static const struct torc_topic_options creating = { .flags = TORC_CREATE };
+
+Test(topic, rejects_names_that_are_none)
+{
+	static const struct {
+		const char *name, *words;
+	} bad[] = {
+		{ "", "empty" },	     { "..", "dot" },
+		{ ".hidden", "dot" },	     { "a/../b", "dot" },
+		{ "/a", "empty" },	     { "a/", "empty" },
+		{ "a//b", "empty" },	     { "a b", "A-Z" },
+		{ "a\nb", "A-Z" },	     { "pr\xc3\xa9s", "A-Z" },
+		{ "shm:", "empty" },	     { "nosuch:a", "address" },
+		{ "shm:a:b", "A-Z" },	     { "fd:x", "descriptor" },
+		{ "fd:-1", "descriptor" },   { "fd:999", "descriptor" },
+	};
+	char name[140];
+	struct torc_topic *topic;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		int r = torc_topic_open(NULL, bad[i].name, &creating, &topic);
+
+		cr_expect(r == -EINVAL || r == -EBADF, "%s: %d", bad[i].name, r);
+		cr_expect(strstr(torc_errmsg(), bad[i].words), "%s: %s",
+			  bad[i].name, torc_errmsg());
+	}
+	memset(name, 'n', sizeof(name));
+	name[128] = '\0';
+	FAILS(-EINVAL, "127", torc_topic_open(NULL, name, &creating, &topic));
+	name[127] = '\0';
+	MUST(torc_topic_open(NULL, name, &creating, &topic));
+	torc_topic_close(topic);
+}
+
+static int count_topic(const char *name, void *context)
+{
+	cr_expect_str_eq(name, "md/eurex/fdax");
+	++*(int *)context;
+	return 0;
+}
+
+Test(topic, lists_topics_by_their_levels)
+{
+	struct torc_topic *topic = topic_open("md/eurex/fdax", 0, 0);
+	struct torc_bus *bus;
+	int n = 0;
+
+	MUST(torc_bus_open(NULL, &bus));
+	cr_assert_str_eq(torc_bus_path(bus), fixture_bus);
+	MUST(torc_bus_list(bus, count_topic, &n));
+	cr_expect_eq(n, 1);
+	torc_bus_close(bus);
+	torc_topic_close(topic);
+}
+
+Test(topic, vanishes_with_its_last_user)
+{
+	struct torc_topic *topic = topic_open("t", 0, 0);
+	struct torc_publisher *pub = pub_open(topic);
+	struct torc_subscriber *sub = sub_open(topic, 0);
+	struct torc_topic *again;
+
+	torc_topic_close(topic);
+	cr_expect_eq(fixture_files(), 3);
+	torc_pub_close(pub);
+	cr_expect_eq(fixture_files(), 3);
+	torc_sub_close(sub);
+	cr_expect_eq(fixture_files(), 0);
+	FAILS(-ENOENT, "a publisher creates it",
+	      torc_topic_open(NULL, "t", NULL, &again));
+}
+
+Test(topic, stays_for_another_process)
+{
+	int pipes[2];
+	pid_t pid;
+	char c;
+
+	cr_assert_eq(pipe(pipes), 0);
+	pid = fork();
+	if (!pid) {
+		struct torc_topic *topic = topic_open("t", 0, 0);
+
+		cr_assert_eq(write(pipes[1], "x", 1), 1);
+		pause();
+		torc_topic_close(topic);
+	}
+	cr_assert_eq(read(pipes[0], &c, 1), 1);
+	torc_topic_close(topic_open("t", 0, 0));
+	cr_expect_eq(fixture_files(), 3);
+	kill(pid, SIGKILL);
+	cr_assert_eq(child_end(pid), -SIGKILL);
+	/* What it left is taken over, and goes with us. */
+	torc_topic_close(topic_open("t", 0, 0));
+	cr_expect_eq(fixture_files(), 0);
+}
+
+Test(topic, persists_when_asked_to)
+{
+	struct torc_message message;
+	struct torc_topic *topic = topic_open("t", TORC_PERSISTENT, 0);
+	struct torc_publisher *pub = pub_open(topic);
+	struct torc_subscriber *sub;
+	struct torc_bus *bus;
+	char buffer[8];
+
+	MUST(torc_pub_publish(pub, "kept", 4));
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+	MUST(torc_topic_open(NULL, "t", NULL, &topic));
+	sub = sub_open(topic, TORC_SUB_OLDEST);
+	MUST(torc_sub_receive(sub, buffer, sizeof(buffer), &message));
+	cr_expect_eq(message.length, 4);
+	cr_expect_eq(memcmp(buffer, "kept", 4), 0);
+	torc_sub_close(sub);
+	torc_topic_close(topic);
+	MUST(torc_bus_open(NULL, &bus));
+	MUST(torc_bus_remove(bus, "t", TORC_REMOVE_STALE));
+	FAILS(-ENOENT, "no such topic", torc_bus_remove(bus, "t", 0));
+	torc_bus_close(bus);
+}
+
+Test(topic, removal_spares_who_takes_part)
+{
+	struct torc_topic *topic = topic_open("t", 0, 0), *other;
+	struct torc_publisher *pub = pub_open(topic);
+	struct torc_subscriber *sub = sub_open(topic, 0), *late;
+	struct torc_message message;
+	struct torc_bus *bus;
+
+	MUST(torc_bus_open(NULL, &bus));
+	FAILS(-EBUSY, "takes part",
+	      torc_bus_remove(bus, "t", TORC_REMOVE_STALE));
+	MUST(torc_bus_remove(bus, "t", 0));
+	cr_expect_eq(fixture_files(), 0);
+	MUST(torc_pub_publish(pub, "x", 1));
+	MUST(torc_sub_peek(sub, &message));
+	FAILS(-ESTALE, "removed", torc_sub_open(topic, NULL, &late));
+
+	/* A successor is another topic, and not removed with the old one. */
+	other = topic_open("t", 0, 0);
+	torc_pub_close(pub);
+	torc_sub_close(sub);
+	torc_topic_close(topic);
+	cr_expect_eq(fixture_files(), 3);
+	torc_topic_close(other);
+	torc_bus_close(bus);
+}
+
+Test(topic, exclusive_creation_finds_what_is_there)
+{
+	struct torc_topic_options options = {
+		.flags = TORC_CREATE | TORC_EXCLUSIVE,
+	};
+	struct torc_topic *topic = topic_open("t", 0, 0), *other;
+
+	FAILS(-EEXIST, "exists",
+	      torc_topic_open(NULL, "t", &options, &other));
+	torc_topic_close(topic);
+	MUST(torc_topic_open(NULL, "t", &options, &topic));
+	torc_topic_close(topic);
+}
+
+Test(topic, type_and_kind_must_match)
+{
+	struct torc_topic_options options = { .flags = TORC_CREATE,
+					      .type = "struct tick" };
+	struct torc_topic_info info;
+	struct torc_topic *topic, *other;
+
+	MUST(torc_topic_open(NULL, "t", &options, &topic));
+	MUST(torc_topic_info(topic, &info));
+	cr_expect_str_eq(info.type, "struct tick");
+	options.type = "struct tock";
+	FAILS(-EPROTOTYPE, "struct tick",
+	      torc_topic_open(NULL, "t", &options, &other));
+	options.type = NULL;
+	options.flags |= TORC_MANY;
+	FAILS(-EPROTOTYPE, "one publisher",
+	      torc_topic_open(NULL, "t", &options, &other));
+	torc_topic_close(topic);
+}
+
+Test(topic, capacity_is_rounded_up_and_bounded)
+{
+	struct torc_topic_options options = { .flags = TORC_CREATE };
+	struct torc_topic *topic = topic_open("t", 0, 5000);
+	struct torc_topic_info info;
+
+	MUST(torc_topic_info(topic, &info));
+	cr_expect_eq(info.capacity, 8192);
+	cr_expect_eq(info.message_max, 2048 - 8);
+	torc_topic_close(topic);
+	topic = topic_open("t", 0, 0);
+	MUST(torc_topic_info(topic, &info));
+	cr_expect_eq(info.capacity, 1 << 20);
+	torc_topic_close(topic);
+
+	options.capacity = 1ull << 39;
+	FAILS(-ENOSPC, "smaller capacity",
+	      torc_topic_open(NULL, "t", &options, &topic));
+	options.capacity = 1ull << 41;
+	FAILS(-E2BIG, "2^40", torc_topic_open(NULL, "t", &options, &topic));
+	options.capacity = 0;
+	options.publishers = 2;
+	FAILS(-EINVAL, "TORC_MANY",
+	      torc_topic_open(NULL, "t", &options, &topic));
+}
+
+Test(topic, full_file_system_is_an_error_at_creation)
+{
+	struct torc_topic_options options = { .flags = TORC_CREATE,
+					      .capacity = 4 << 20 };
+	struct torc_topic *topic;
+
+	if (mount("tmpfs", fixture_bus, "tmpfs", 0, "size=1m,mode=700"))
+		cr_skip_test("cannot mount a small tmpfs");
+	FAILS(-ENOSPC, "smaller capacity",
+	      torc_topic_open(NULL, "t", &options, &topic));
+	cr_expect_eq(fixture_files(), 0);
+	topic = topic_open("t", 0, 256 << 10);
+	torc_topic_close(topic);
+	cr_expect_eq(umount(fixture_bus), 0);
+}
+
+/* ---- Files that are no rings -------------------------------------------- */
+
+static void write_file(const char *name, const void *data, size_t size)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", fixture_bus, name);
+	fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0600);
+	cr_assert(fd >= 0);
+	cr_assert_eq(write(fd, data, size), (ssize_t)size);
+	close(fd);
+}
+
+static void remove_file(const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", fixture_bus, name);
+	cr_expect_eq(unlink(path), 0);
+}
+
+Test(topic, files_that_are_no_rings_are_refused)
+{
+	static unsigned char page[8192];
+	struct torc_topic *topic;
+	char path[256];
+
+	write_file("t", "", 0);
+	FAILS(-EPROTO, "not a ring", torc_topic_open(NULL, "t", NULL, &topic));
+	write_file("t", "hello", 5);
+	FAILS(-EPROTO, "not a ring", torc_topic_open(NULL, "t", NULL, &topic));
+	write_file("t", page, sizeof(page));
+	FAILS(-EPROTO, "not a ring", torc_topic_open(NULL, "t", NULL, &topic));
+	/* Not even a publisher throws away what it does not know. */
+	FAILS(-EPROTO, "not a ring",
+	      torc_topic_open(NULL, "t", &creating, &topic));
+	remove_file("t");
+
+	snprintf(path, sizeof(path), "%s/t", fixture_bus);
+	cr_assert_eq(symlink("/etc/passwd", path), 0);
+	FAILS(-EPROTO, "symbolic link",
+	      torc_topic_open(NULL, "t", &creating, &topic));
+	remove_file("t");
+	cr_assert_eq(mkfifo(path, 0600), 0);
+	FAILS(-EPROTO, "not even a file",
+	      torc_topic_open(NULL, "t", &creating, &topic));
+	remove_file("t");
+}
+
+/* Change the constants of the topic "t" where it lies. */
+static void damage(size_t offset, const void *value, size_t size)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/t", fixture_bus);
+	fd = open(path, O_RDWR);
+	cr_assert(fd >= 0);
+	cr_assert_eq(pwrite(fd, value, size, (off_t)offset), (ssize_t)size);
+	close(fd);
+}
+
+#define DAMAGE(field, value)                                                   \
+	do {                                                                   \
+		__typeof__(((struct torc_constants_shm *)0)->field) damaged =  \
+			(value);                                               \
+		damage(offsetof(struct torc_constants_shm, field), &damaged,   \
+		       sizeof(damaged));                                       \
+	} while (0)
+
+Test(topic, foreign_versions_and_damaged_rings_are_refused)
+{
+	struct torc_topic *topic = topic_open("t", 0, 0), *other;
+	struct torc_bus *bus;
+
+	DAMAGE(abi_version, 2);
+	FAILS(-EPROTOTYPE, "version 2",
+	      torc_topic_open(NULL, "t", NULL, &other));
+	DAMAGE(abi_version, TORC_ABI_VERSION);
+	DAMAGE(features_required, 0x10);
+	FAILS(-EPROTOTYPE, "0x10", torc_topic_open(NULL, "t", NULL, &other));
+	DAMAGE(features_required, 0);
+	DAMAGE(features_optional, 0x10);
+	MUST(torc_topic_open(NULL, "t", NULL, &other));
+	torc_topic_close(other);
+	DAMAGE(capacity, 12345);
+	FAILS(-EPROTO, "not a ring", torc_topic_open(NULL, "t", NULL, &other));
+	DAMAGE(capacity, 1ull << 21);
+	FAILS(-EPROTO, "not a ring", torc_topic_open(NULL, "t", NULL, &other));
+	DAMAGE(capacity, 1ull << 20);
+	MUST(torc_topic_open(NULL, "t", NULL, &other));
+	torc_topic_close(other);
+	DAMAGE(magic, 0);
+	FAILS(-EPROTO, "not a ring", torc_topic_open(NULL, "t", NULL, &other));
+
+	torc_topic_close(topic);
+	MUST(torc_bus_open(NULL, &bus));
+	torc_bus_remove(bus, "t", 0);
+	torc_bus_clean(bus);
+	torc_bus_close(bus);
+}
+
+Test(topic, truncated_ring_is_refused)
+{
+	struct torc_topic *topic = topic_open("t", 0, 0), *other;
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/t", fixture_bus);
+	cr_assert_eq(truncate(path, 65536), 0);
+	FAILS(-EPROTO, "truncated", torc_topic_open(NULL, "t", NULL, &other));
+	/* Also behind an open topic's back, at the next mapping. */
+	FAILS(-EPROTO, "truncated",
+	      torc_pub_open(topic, NULL, &(struct torc_publisher *){ NULL }));
+	torc_topic_close(topic);
+}
+
+Test(topic, cleaning_removes_what_crashes_left_and_nothing_else)
+{
+	struct torc_topic *topic = topic_open("t", 0, 0);
+	struct torc_bus *bus;
+
+	write_file(".0123456789abcdef0123456789abcdef.locks", "", 0);
+	write_file(".0123456789abcdef0123456789abcdef.cursors", "x", 1);
+	write_file(".0123456789abcdef0123456789abcdef.ring", "x", 1);
+	write_file(".0123456789abcdef0123456789abcdef.other", "x", 1);
+	MUST(torc_bus_open(NULL, &bus));
+	cr_expect_eq(torc_bus_clean(bus), 3);
+	cr_expect_eq(torc_bus_clean(bus), 0);
+	cr_expect_eq(fixture_files(), 4);
+	remove_file(".0123456789abcdef0123456789abcdef.other");
+	torc_bus_close(bus);
+	torc_topic_close(topic);
+}
+
+/* ---- The directory ------------------------------------------------------ */
+
+Test(topic, bus_directories_that_cannot_be_used_are_refused)
+{
+	char path[128];
+	struct torc_bus *bus;
+
+	snprintf(path, sizeof(path), "%s/no/such", fixture_bus);
+	FAILS(-ENOENT, "cannot make", torc_bus_open(path, &bus));
+	write_file("file", "", 0);
+	snprintf(path, sizeof(path), "%s/file", fixture_bus);
+	FAILS(-ENOTDIR, "cannot open", torc_bus_open(path, &bus));
+	remove_file("file");
+	snprintf(path, sizeof(path), "%s/new", fixture_bus);
+	MUST(torc_bus_open(path, &bus));
+	torc_bus_close(bus);
+	cr_assert_eq(chmod(path, 0777), 0);
+	FAILS(-EPERM, "replace", torc_bus_open(path, &bus));
+	cr_assert_eq(chmod(path, 01777), 0);
+	MUST(torc_bus_open(path, &bus));
+	torc_bus_close(bus);
+	if (!geteuid()) {
+		cr_assert_eq(chown(path, 12345, 0), 0);
+		FAILS(-EPERM, "belongs to user 12345",
+		      torc_bus_open(path, &bus));
+	}
+	cr_expect_eq(rmdir(path), 0);
+}
+
+static int as_another_user(void *context)
+{
+	struct torc_topic *topic;
+	int r;
+
+	(void)context;
+	if (setgid(65534) || setuid(65534))
+		return 77;
+	r = torc_topic_open(NULL, "t", &creating, &topic);
+	return r == -EACCES && strstr(torc_errmsg(), "cannot make") ? 0 : 1;
+}
+
+Test(topic, unwritable_bus_is_an_error)
+{
+	int status;
+
+	if (geteuid())
+		cr_skip_test("needs root to become another user");
+	cr_assert_eq(chmod(fixture_bus, 0755), 0);
+	status = child_end(child_start(as_another_user, NULL));
+	if (status == 77)
+		cr_skip_test("cannot become another user");
+	cr_expect_eq(status, 0);
+}
+
+/* ---- Memfds ------------------------------------------------------------- */
+
+Test(topic, memfd_is_sealed_and_handed_on)
+{
+	struct torc_topic *topic = topic_open("memfd:label", 0, 0), *other;
+	struct torc_publisher *pub = pub_open(topic);
+	struct torc_subscriber *sub;
+	struct torc_message message;
+	char address[32];
+	int fd = torc_topic_fd(topic);
+
+	cr_assert(fd >= 0);
+	cr_expect(ftruncate(fd, 0) < 0);
+	cr_expect(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	snprintf(address, sizeof(address), "fd:%d", fd);
+	MUST(torc_topic_open(NULL, address, NULL, &other));
+	sub = sub_open(other, 0);
+	MUST(torc_pub_publish(pub, "x", 1));
+	MUST(torc_sub_peek(sub, &message));
+	torc_sub_close(sub);
+	torc_topic_close(other);
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+
+	topic = topic_open("anon:", 0, 0);
+	FAILS(-ENOTSUP, "memfd", torc_topic_fd(topic));
+	torc_topic_close(topic);
+}
+
+Test(topic, descriptors_that_are_no_topics_are_refused)
+{
+	static unsigned char page[8192];
+	struct torc_topic *topic;
+	char address[32];
+	int fd = memfd_create("x", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+
+	snprintf(address, sizeof(address), "fd:%d", fd);
+	cr_assert_eq(write(fd, page, sizeof(page)), sizeof(page));
+	FAILS(-EPROTO, "not a memfd sealed",
+	      torc_topic_open(NULL, address, NULL, &topic));
+	cr_assert_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
+	FAILS(-EPROTO, "not a ring",
+	      torc_topic_open(NULL, address, NULL, &topic));
+	close(fd);
+	fd = open("/dev/null", O_RDWR);
+	snprintf(address, sizeof(address), "fd:%d", fd);
+	FAILS(-EPROTO, "not a memfd",
+	      torc_topic_open(NULL, address, NULL, &topic));
+	close(fd);
+}
