@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,8 +75,11 @@ pid_t child_start(int (*body)(void *context), void *context)
 	fflush(NULL);
 	pid = fork();
 	cr_assert(pid >= 0);
-	if (!pid)
+	if (!pid) {
+		/* Not to outlive a test that failed. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		_exit(body(context));
+	}
 	return pid;
 }
 
