@@ -329,9 +329,11 @@ static inline uint64_t torc_header_load(const struct torc_ring *ring,
 {
 	const uint64_t *header = torc_header_at(ring, position);
 
-	/* MO(torc_header_load:A), pairs with the commits torc_sp_commit:B,
-	 * torc_mp_commit:B and torc_mp_commit:C: who sees the header sees the
-	 * payload, and that the header which follows is zero or newer. */
+	/* MO(torc_header_load:A), pairs with the commits torc_sp_commit:B and
+	 * :C, torc_sp_publish_batch:A, torc_mp_commit:B and :C,
+	 * torc_mp_publish_batch:A, torc_mp_abort:A and torc_claim_repair:A: who
+	 * sees the header sees the payload, and that the header which follows
+	 * is zero or newer. */
 	return racy ? torc_racy_load(header) : torc_load_acquire(header);
 }
 
@@ -397,7 +399,7 @@ static inline bool torc_mark_read(const struct torc_ring *ring, uint64_t index,
 	struct torc_mark m;
 
 	m.index = index;
-	/* MO(torc_mark_read:A), pairs with torc_mark_note:C and
+	/* MO(torc_mark_read:A), pairs with torc_mark_note:B and
 	 * torc_mark_help:B: the count is the position's. */
 	m.position = torc_load_acquire(&mark->position);
 	m.count = torc_load_relaxed(&mark->count);
@@ -419,9 +421,9 @@ static inline int torc_mark_current(const struct torc_ring *ring,
 				    const torc_u64 *word, struct torc_mark *ret)
 {
 	for (unsigned int tries = 0; tries < 1000; tries++) {
-		/* MO(torc_mark_current:A), pairs with the release of floor or
-		 * proposed by torc_sp_make_room and torc_mp_make_room: the mark
-		 * is noted, and what lies before it was committed. */
+		/* MO(torc_mark_current:A), pairs with torc_sp_make_room:B and
+		 * torc_floor_advance:B: the mark is noted, and what lies before
+		 * it was committed. */
 		uint64_t index = torc_load_acquire(word);
 
 		if (!torc_mark_read(ring, index, ret))

@@ -92,7 +92,7 @@ static inline void torc_mark_note(struct torc_sp *sp)
 	 * freed this place in the table is seen before its new words. */
 	torc_fence_release();
 	torc_store_relaxed(&mark->count, sp->count);
-	/* MO(torc_mark_note:C), pairs with torc_mark_read:A */
+	/* MO(torc_mark_note:B), pairs with torc_mark_read:A */
 	torc_store_release(&mark->position, sp->tail);
 	sp->mark_at = sp->tail + sp->ring.mark_step;
 }
