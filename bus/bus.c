@@ -210,7 +210,7 @@ int torc_bus_remove(struct torc_bus *bus, const char *name, unsigned int flags)
 	if (r)
 		return r;
 	torc_name_to_file(name, file);
-	r = torc_shm_remove(bus->fd, file, flags & TORC_REMOVE_STALE);
+	r = torc_shm_remove(bus->fd, file, flags);
 	if (r == -ENOENT)
 		return torc_fail(r, "%s: no such topic on bus %s", name,
 				 bus->path);

@@ -115,7 +115,10 @@ struct torc_mapping {
 		      const struct torc_topic_options *options);
 	int (*open)(struct torc_topic *topic, const char *rest);
 
-	/* After fork(), keep others from removing it for this process too. */
+	/*
+	 * Keep others from removing it while we take part, by a lock on
+	 * forkable.fds[0]; -ENOENT if it was removed.  NULL: nobody can.
+	 */
 	int (*hold)(struct torc_topic *topic);
 
 	/* A new description of an object, to lock bytes of; @flags as open(). */
@@ -140,14 +143,21 @@ const struct torc_mapping *torc_mapping_of(const char *address,
 
 /* Whether @size bytes could be had at all; tmpfs may promise more than there is. */
 int torc_memory_check(const char *name, uint64_t size);
-/* Check the constants of the topic's ring, which are at offset 0 of @fd. */
-int torc_constants_load(struct torc_topic *topic, int fd, uint64_t size);
+/*
+ * Check the constants of the topic's ring, which are at offset 0 of @fd, an
+ * object of @size bytes: the ring, and the cursors if it has @flags
+ * TORC_RING_ONE_BLOCK.
+ */
+int torc_constants_load(struct torc_topic *topic, int fd, uint64_t size,
+			uint32_t flags);
 /* Map a part of @fd; -errno. */
 int torc_map_part(const struct torc_topic *topic, int fd, uint64_t offset,
 		  uint64_t size, bool writable, void **ret);
 
 /* Remove the named ring @file on @bus_fd and its parts. */
-int torc_shm_remove(int bus_fd, const char *file, bool only_stale);
+int torc_shm_remove(int bus_fd, const char *file, unsigned int flags);
+/* With TORC_REMOVE_STALE: unless it is persistent. */
+#define TORC_REMOVE_VOLATILE 2u
 /* Remove @file if it is a part of no ring; 1 if so. */
 int torc_shm_clean(struct torc_bus *bus, const char *file);
 
@@ -157,6 +167,7 @@ struct torc_topic {
 	const struct torc_mapping *mapping;
 	struct torc_constants_shm constants;	/* checked */
 	struct torc_forkable forkable;	/* fds[0]: holds the lifetime lock */
+	bool held;			/* we take part */
 	struct torc_view view;		/* ring_base NULL until looked at */
 	uint32_t references;
 	struct torc_bus *bus;		/* of a named topic */

@@ -43,34 +43,50 @@ int torc_memory_check(const char *name, uint64_t size)
 	return 0;
 }
 
-int torc_constants_load(struct torc_topic *topic, int fd, uint64_t size)
+static int explain_constants(const char *name, int r, uint64_t size,
+			     const struct torc_constants_shm *constants)
 {
-	struct torc_constants_shm constants;
+	switch (r) {
+	case 0:
+		return 0;
+	case -ENODATA:
+		return torc_fail(-EPROTO, "%s: truncated: %llu bytes of %llu; "
+				 "remove it and make it anew", name,
+				 (unsigned long long)size,
+				 (unsigned long long)constants->ring_size);
+	case -EPROTOTYPE:
+		if (constants->abi_version == TORC_ABI_VERSION)
+			return torc_fail(r, "%s: the ring needs features %#llx "
+					 "that this version does not know; use "
+					 "a newer one", name,
+					 (unsigned long long)
+						 constants->features_required);
+		return torc_fail(r, "%s: a ring of ABI version %u; this "
+				 "library speaks version %u", name,
+				 constants->abi_version, TORC_ABI_VERSION);
+	default:
+		return torc_fail(r, "%s: not a ring; remove it, or use another "
+				 "name", name);
+	}
+}
+
+int torc_constants_load(struct torc_topic *topic, int fd, uint64_t size,
+			uint32_t flags)
+{
+	struct torc_constants_shm constants, *c = &topic->constants;
 	int r = -EPROTO;
 
 	if (pread(fd, &constants, sizeof(constants), 0) == sizeof(constants))
-		r = torc_constants_check(&constants, size, &topic->constants);
-	switch (r) {
-	case -ENODATA:
-		return torc_fail(-EPROTO, "%s: truncated: %llu bytes of %llu; "
-				 "remove it and make it anew", topic->name,
-				 (unsigned long long)size,
-				 (unsigned long long)constants.ring_size);
-	case -EPROTO:
-		return torc_fail(r, "%s: not a ring; remove it, or use another "
-				 "name", topic->name);
-	case -EPROTOTYPE:
-		if (constants.abi_version == TORC_ABI_VERSION)
-			return torc_fail(r, "%s: the ring needs features %#llx "
-					 "that this version does not know; use "
-					 "a newer one", topic->name,
-					 (unsigned long long)
-						 constants.features_required);
-		return torc_fail(r, "%s: a ring of ABI version %u; this "
-				 "library speaks version %u", topic->name,
-				 constants.abi_version, TORC_ABI_VERSION);
-	}
-	return r;
+		r = torc_constants_check(&constants, size, c);
+	r = explain_constants(topic->name, r, size, &constants);
+	if (r)
+		return r;
+	if ((c->flags & TORC_RING_ONE_BLOCK) != flags ||
+	    size != c->ring_size + (flags ? c->cursors_size : 0))
+		return torc_fail(-EPROTO, "%s: a ring of a wrong size: %llu "
+				 "bytes; remove it and make it anew",
+				 topic->name, (unsigned long long)size);
+	return 0;
 }
 
 int torc_map_part(const struct torc_topic *topic, int fd, uint64_t offset,

@@ -123,7 +123,7 @@ static int fd_open(struct torc_topic *topic, const char *rest)
 	struct stat st;
 	char *end;
 	long fd;
-	int r, seals;
+	int seals;
 
 	fd = strtol(rest, &end, 10);
 	if (end == rest || *end || fd < 0 || fd > INT_MAX)
@@ -141,14 +141,8 @@ static int fd_open(struct torc_topic *topic, const char *rest)
 				 topic->name);
 	if (fstat(topic->fd, &st))
 		return -errno;
-	r = torc_constants_load(topic, topic->fd, (uint64_t)st.st_size);
-	if (r)
-		return r;
-	if (!(topic->constants.flags & TORC_RING_ONE_BLOCK) ||
-	    (uint64_t)st.st_size < block_size(&topic->constants))
-		return torc_fail(-EPROTO, "%s: a ring without its cursors",
-				 topic->name);
-	return 0;
+	return torc_constants_load(topic, topic->fd, (uint64_t)st.st_size,
+				   TORC_RING_ONE_BLOCK);
 }
 
 /* ---- anonymous ---------------------------------------------------------- */

@@ -186,30 +186,37 @@ static int shm_create(struct torc_topic *topic, const char *rest,
 static int shm_hold(struct torc_topic *topic)
 {
 	const unsigned char *id = topic->constants.id;
-	int r, fd = open_part(topic->bus->fd, id, "locks", O_RDWR);
+	struct stat st;
+	int r = 0, fd = open_part(topic->bus->fd, id, "locks", O_RDWR);
 
 	if (fd == -EACCES)
 		fd = open_part(topic->bus->fd, id, "cursors", O_RDONLY);
-	if (fd == -EACCES)
-		return 0;
-	if (fd < 0)
-		return fd;
-	r = torc_lock_set_patiently(fd, F_RDLCK, TORC_LOCK_LIFETIME);
-	if (r) {
+	if (fd >= 0)
+		r = torc_lock_set_patiently(fd, F_RDLCK, TORC_LOCK_LIFETIME);
+	/* Removed before the lock could keep it? */
+	if (fstat(topic->fd, &st) || !st.st_nlink)
+		r = -ENOENT;
+	else if (fd == -ENOENT)
+		r = torc_fail(-EPROTO, "%s: its locks are gone; remove it",
+			      topic->name);
+	else if (r || (fd < 0 && fd != -EACCES))
+		r = torc_fail(r ? r : fd, "%s: cannot lock it: %s", topic->name,
+			      strerrordesc_np(r ? -r : -fd));
+	if (r && fd >= 0)
 		close(fd);
-		return r;
-	}
-	topic->forkable.fds[0] = fd;
-	return 0;
+	else
+		topic->forkable.fds[0] = fd < 0 ? -1 : fd;
+	return r;
 }
 
-static int shm_open_ring(struct torc_topic *topic)
+static int shm_open_topic(struct torc_topic *topic, const char *rest)
 {
 	const struct torc_bus *bus = topic->bus;
 	char file[TORC_NAME_MAX + 1];
 	struct stat st;
 	int fd, r;
 
+	(void)rest;
 	torc_name_to_file(topic->name, file);
 	fd = openat(bus->fd, file,
 		    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -229,41 +236,13 @@ static int shm_open_ring(struct torc_topic *topic)
 		r = torc_fail(-EPROTO, "%s: not a ring: not even a file",
 			      topic->name);
 	else
-		r = torc_constants_load(topic, fd, (uint64_t)st.st_size);
+		r = torc_constants_load(topic, fd, (uint64_t)st.st_size, 0);
 	if (r) {
 		close(fd);
 		return r;
 	}
 	topic->fd = fd;
 	return 0;
-}
-
-static int shm_open_topic(struct torc_topic *topic, const char *rest)
-{
-	const struct timespec pause = { .tv_nsec = 1000000 };
-	struct stat st;
-	int r;
-
-	(void)rest;
-	/* Again, if it is just being removed. */
-	for (int tries = 0; tries < 100; tries++) {
-		r = shm_open_ring(topic);
-		if (r)
-			return r;
-		r = shm_hold(topic);
-		if (!r && !fstat(topic->fd, &st) && st.st_nlink)
-			return 0;
-		if (topic->forkable.fds[0] >= 0)
-			close(topic->forkable.fds[0]);
-		close(topic->fd);
-		topic->forkable.fds[0] = topic->fd = -1;
-		if (r && r != -ENOENT)
-			return torc_fail(r, "%s: cannot lock it: %s",
-					 topic->name, strerrordesc_np(-r));
-		nanosleep(&pause, NULL);
-	}
-	return torc_fail(-EPROTO, "%s: its cursors or locks are gone; remove "
-			 "it", topic->name);
 }
 
 static int shm_describe(struct torc_topic *topic, enum torc_object object,
@@ -346,10 +325,7 @@ static void shm_unmap(struct torc_topic *topic, struct torc_view *view)
 
 /* ---- Removing ----------------------------------------------------------- */
 
-/*
- * Lock the topic's lifetime for writing: 0 if nobody else is there.  @locks_fd
- * may hold our own read lock.
- */
+/* Lock the topic's lifetime for writing: 0 if nobody is there. */
 static int lock_out(int locks_fd, int cursors_fd)
 {
 	int r = torc_lock_set(locks_fd, F_WRLCK, TORC_LOCK_LIFETIME, 1);
@@ -379,6 +355,9 @@ static void shm_release(struct torc_topic *topic)
 
 	if (topic->fd >= 0 && topic->forkable.fds[0] >= 0 &&
 	    !(topic->constants.flags & TORC_RING_PERSISTENT)) {
+		/* Of two who leave at once, one finds the other gone. */
+		torc_lock_set(topic->forkable.fds[0], F_UNLCK,
+			      TORC_LOCK_LIFETIME, 1);
 		torc_name_to_file(topic->name, file);
 		cursors_fd = shm_describe(topic, TORC_OBJECT_CURSORS, O_RDWR);
 		if (!lock_out(topic->forkable.fds[0], cursors_fd))
@@ -392,7 +371,7 @@ static void shm_release(struct torc_topic *topic)
 }
 
 /* Also of files that are no ring, unless only stale ones are to go. */
-int torc_shm_remove(int bus_fd, const char *file, bool only_stale)
+int torc_shm_remove(int bus_fd, const char *file, unsigned int flags)
 {
 	struct torc_constants_shm constants = { .magic = 0 };
 	int locks_fd = -1, cursors_fd = -1, r;
@@ -410,7 +389,11 @@ int torc_shm_remove(int bus_fd, const char *file, bool only_stale)
 		cursors_fd = open_part(bus_fd, constants.id, "cursors", O_RDWR);
 	}
 	r = locks_fd >= 0 ? lock_out(locks_fd, cursors_fd) : 0;
-	if (only_stale && (!ring || r == -EAGAIN || locks_fd == -EACCES))
+	if (flags & TORC_REMOVE_STALE &&
+	    (!ring || r == -EAGAIN || locks_fd == -EACCES))
+		r = -EBUSY;
+	else if (flags & TORC_REMOVE_VOLATILE &&
+		 constants.flags & TORC_RING_PERSISTENT)
 		r = -EBUSY;
 	else
 		r = unlink_all(bus_fd, fd, file, constants.id);

@@ -24,6 +24,7 @@ struct torc_subscriber {
 	struct torc_forkable forkable;	/* fds: cursors, locks */
 	struct torc_sub_options options;
 	uint64_t woken;
+	void *copy;			/* for torc_sub_dispatch(), if lossy */
 	struct torc_topic *topic;
 	struct torc_view view;
 };
@@ -160,21 +161,23 @@ static int dispatch_lossy(struct torc_subscriber *sub,
 			  void *context, int max)
 {
 	size_t size = torc_message_max(&sub->view.ring);
-	void *buffer = malloc(size);
 	struct torc_message message;
-	int n, r = 0;
+	int n, r;
 
-	if (!buffer)
+	if (!sub->copy)
+		sub->copy = malloc(size);
+	if (!sub->copy)
 		return torc_fail(-ENOMEM, "%s: out of memory",
 				 sub->topic->name);
-	for (n = 0; n < max && !r; n++) {
-		r = torc_sub_receive(sub, buffer, size, &message);
+	for (n = 0; n < max; n++) {
+		r = torc_sub_receive(sub, sub->copy, size, &message);
 		if (r)
-			break;
+			return r == -EAGAIN && n ? n : r;
 		r = each(&message, context);
+		if (r)
+			return r;
 	}
-	free(buffer);
-	return r && !(r == -EAGAIN && n) ? r : n;
+	return n;
 }
 
 int torc_sub_dispatch(struct torc_subscriber *sub,
@@ -463,6 +466,7 @@ struct torc_subscriber *torc_sub_close(struct torc_subscriber *sub)
 	if (sub->view.ring_base)
 		torc_topic_unmap(sub->topic, &sub->view);
 	torc_topic_unref(sub->topic);
+	free(sub->copy);
 	free(sub);
 	return NULL;
 }

@@ -85,9 +85,11 @@ static int check_opened(const struct torc_topic *topic,
 				 options->type);
 	if (options->flags & TORC_CREATE &&
 	    many != !!(options->flags & TORC_MANY))
-		return torc_fail(-EPROTOTYPE, "%s: was made for %s; open it so",
-				 topic->name,
-				 many ? "many publishers" : "one publisher");
+		return torc_fail(-EPROTOTYPE, "%s: was made for %s", topic->name,
+				 many ? "many publishers; open it with "
+					"TORC_MANY"
+				      : "one publisher; open it without "
+					"TORC_MANY");
 	return 0;
 }
 
@@ -109,6 +111,20 @@ static struct torc_topic *new_topic(const struct torc_mapping *mapping,
 	return topic;
 }
 
+/* Take part: from now on others must not remove it. */
+static int hold(struct torc_topic *topic)
+{
+	int r = 0;
+
+	if (topic->mapping->hold && (!topic->held || topic->forkable.forked))
+		r = topic->mapping->hold(topic);
+	if (!r) {
+		topic->held = true;
+		topic->forkable.forked = false;
+	}
+	return r;
+}
+
 static int open_existing(const struct torc_mapping *mapping,
 			 struct torc_bus *bus, const char *name,
 			 const char *rest,
@@ -123,6 +139,8 @@ static int open_existing(const struct torc_mapping *mapping,
 	r = mapping->open(topic, rest);
 	if (!r)
 		r = check_opened(topic, options);
+	if (!r && options->flags & TORC_CREATE)
+		r = hold(topic);
 	if (r)
 		torc_topic_unref(topic);
 	else
@@ -146,6 +164,7 @@ static int create(const struct torc_mapping *mapping, struct torc_bus *bus,
 	if (!topic)
 		return -ENOMEM;
 	r = mapping->create(topic, rest, &constants, options);
+	topic->held = !r;
 	if (r)
 		torc_topic_unref(topic);
 	else
@@ -177,7 +196,9 @@ static int open_or_create(const struct torc_mapping *mapping,
 		}
 		if (r == -EPROTOTYPE && creating && bus) {
 			torc_name_to_file(name, file);
-			if (!torc_shm_remove(bus->fd, file, true))
+			if (!torc_shm_remove(bus->fd, file,
+					     TORC_REMOVE_STALE |
+						     TORC_REMOVE_VOLATILE))
 				continue;
 		}
 		if (r != -ENOENT || (!creating && mapping->open))
@@ -251,9 +272,8 @@ int torc_topic_map(struct torc_topic *topic, enum torc_access access,
 	struct torc_view view = { .ring_base = NULL };
 	int r = 0;
 
-	if (topic->forkable.forked && topic->mapping->hold)
-		r = topic->mapping->hold(topic);
-	topic->forkable.forked = false;
+	if (access != TORC_ACCESS_LOOK)
+		r = hold(topic);
 	if (!r)
 		r = topic->mapping->map(topic, access, &view);
 	if (r == -ENOENT)

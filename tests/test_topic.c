@@ -117,6 +117,63 @@ Test(topic, stays_for_another_process)
 	cr_expect_eq(fixture_files(), 0);
 }
 
+static int come_and_go(void *context)
+{
+	(void)context;
+	for (int i = 0; i < 1000; i++)
+		torc_topic_close(topic_open("t", 0, 4096));
+	return 0;
+}
+
+Test(topic, vanishes_though_its_last_users_leave_at_once)
+{
+	for (int round = 0; round < 10; round++) {
+		pid_t pid = child_start(come_and_go, NULL);
+
+		come_and_go(NULL);
+		cr_expect_eq(child_end(pid), 0);
+		cr_assert_eq(fixture_files(), 0);
+	}
+}
+
+static int leave_by_crash(void *context)
+{
+	topic_open("t", *(unsigned int *)context, 0);
+	return raise(SIGKILL);
+}
+
+Test(topic, looking_at_what_a_crash_left_does_not_remove_it)
+{
+	struct torc_topic_info info;
+	struct torc_topic *topic;
+	unsigned int flags = 0;
+
+	cr_assert_eq(child_end(child_start(leave_by_crash, &flags)), -SIGKILL);
+	MUST(torc_topic_open(NULL, "t", NULL, &topic));
+	MUST(torc_topic_info(topic, &info));
+	torc_topic_close(topic);
+	cr_expect_eq(fixture_files(), 3);
+	/* Of another kind: made anew. */
+	torc_topic_close(topic_open("t", TORC_MANY, 0));
+	cr_expect_eq(fixture_files(), 0);
+}
+
+Test(topic, what_persists_is_not_made_anew_for_another_kind)
+{
+	unsigned int flags = TORC_PERSISTENT;
+	struct torc_topic_options many = { .flags = TORC_CREATE | TORC_MANY };
+	struct torc_topic *topic;
+	struct torc_bus *bus;
+
+	cr_assert_eq(child_end(child_start(leave_by_crash, &flags)), -SIGKILL);
+	FAILS(-EPROTOTYPE, "one publisher",
+	      torc_topic_open(NULL, "t", &many, &topic));
+	cr_expect_eq(fixture_files(), 3);
+	MUST(torc_bus_open(NULL, &bus));
+	MUST(torc_bus_remove(bus, "t", 0));
+	torc_bus_close(bus);
+}
+
 Test(topic, persists_when_asked_to)
 {
 	struct torc_message message;
@@ -346,6 +403,17 @@ Test(topic, foreign_versions_and_damaged_rings_are_refused)
 	torc_bus_remove(bus, "t", 0);
 	torc_bus_clean(bus);
 	torc_bus_close(bus);
+}
+
+Test(topic, ring_with_bytes_too_many_is_refused)
+{
+	struct torc_topic *topic = topic_open("t", 0, 0), *other;
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/t", fixture_bus);
+	cr_assert_eq(truncate(path, 4 << 20), 0);
+	FAILS(-EPROTO, "wrong size", torc_topic_open(NULL, "t", NULL, &other));
+	torc_topic_close(topic);
 }
 
 Test(topic, truncated_ring_is_refused)

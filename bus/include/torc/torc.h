@@ -170,14 +170,17 @@ struct torc_topic_options {
  * @ret_topic:	the topic
  *
  * A topic that is there is opened as it is, whatever capacity, modes and slots
- * @options ask for.  A topic without TORC_PERSISTENT is removed when the last
- * topic handle that is allowed to remove it is closed.
+ * @options ask for.  Who opens it with TORC_CREATE, or opens a publisher or a
+ * subscriber, takes part in it until the topic and these are closed.  A topic
+ * without TORC_PERSISTENT is removed when the last who takes part, and is allowed
+ * to remove it, leaves.  What a crash left is taken over, or made anew if it was
+ * of another type or kind and not persistent.
  *
  * Return: 0; -EINVAL (name, address or options), -ENOENT (not there),
  * -EEXIST (TORC_EXCLUSIVE), -ENOSPC (no room for it, found out before anything
  * was made), -EPROTO (there is something else than a ring, or it is truncated),
- * -EPROTOTYPE (another ABI version, type, or number of publishers), -EACCES, or
- * an error of the system.
+ * -EPROTOTYPE (another ABI version, type, or number of publishers), -E2BIG (more
+ * than a ring can have), -EACCES, or an error of the system.
  */
 TORC_API int torc_topic_open(struct torc_bus *bus, const char *address,
 			     const struct torc_topic_options *options,
