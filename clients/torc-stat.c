@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * torc-stat: shows topics and who takes part in them.  Options and looking; see
+ * stat.h.
+ */
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
+#include "stat.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INTERVAL_NS 200000000ll
+
+enum {
+	KEY_BUS = CLI_KEY,
+	KEY_INTERVAL,
+	KEY_JSON,
+};
+
+struct stat_run {
+	const char *directory;
+	int json, verbose;
+	int64_t interval_ns;
+
+	struct torc_bus *bus;
+	struct cli_names names;
+	struct stat_topic *topics;
+	char **patterns;
+	int patterns_count;
+	int status;
+};
+
+static const struct cli_option options[] = {
+	{ KEY_BUS, "bus", "DIR", "the bus (default: $TORC_DIR, see torc(7))" },
+	{ 'v', "verbose", NULL,
+	  "also who takes part; so too if topics are named" },
+	{ KEY_JSON, "json", NULL, "print a JSON object for each topic" },
+	{ KEY_INTERVAL, "interval", "TIME",
+	  "measure rates for so long (default 200ms; 0: do not)" },
+	{ 0 }
+};
+
+static int set(int key, const char *value, void *context)
+{
+	struct stat_run *run = context;
+
+	switch (key) {
+	case KEY_BUS:
+		run->directory = value;
+		return 0;
+	case KEY_INTERVAL:
+		return cli_duration("interval", value, &run->interval_ns);
+	case KEY_JSON:
+		run->json = 1;
+		return 0;
+	case 'v':
+		run->verbose = 1;
+		return 0;
+	}
+	return -1;
+}
+
+static const struct cli_program program = {
+	"torc-stat", "[OPTION...] [TOPIC...]",
+	"Show all topics of a bus, or those that are named or match a pattern.",
+	options, set,
+};
+
+static int is_named(const struct stat_run *run, const char *name)
+{
+	for (int i = 0; i < run->patterns_count; i++) {
+		if (!strcmp(run->patterns[i], name))
+			return 1;
+	}
+	return 0;
+}
+
+/* It failed: say so, unless the topic has only gone meanwhile. */
+static void drop(struct stat_run *run, struct stat_topic *topic, int error)
+{
+	if (error != -ENOENT || is_named(run, topic->name))
+		run->status = cli_failed(error);
+	topic->topic = torc_topic_close(topic->topic);
+}
+
+static int look(struct stat_topic *topic)
+{
+	topic->looked_ns = cli_now();
+	return torc_topic_info(topic->topic, &topic->info);
+}
+
+/* For the second time. */
+static int look_again(struct stat_topic *topic)
+{
+	uint64_t before = topic->info.messages;
+	int64_t since = topic->looked_ns;
+	int r = look(topic);
+
+	if (!r)
+		topic->rate = (double)(topic->info.messages - before) * 1e9 /
+			      (double)(topic->looked_ns - since + 1);
+	return r;
+}
+
+static int list_participants(struct stat_topic *topic)
+{
+	int max = 0, n;
+
+	for (;;) {
+		n = torc_topic_participants(topic->topic, topic->participants,
+					    max);
+		if (n < 0)
+			return n;
+		if (n <= max)
+			break;
+		free(topic->participants);
+		max = n + 8;
+		topic->participants = calloc((size_t)max,
+					     sizeof(*topic->participants));
+		if (!topic->participants)
+			cli_no_memory();
+	}
+	topic->participants_count = n;
+	return 0;
+}
+
+static int look_at_all(struct stat_run *run)
+{
+	const int count = run->names.count;
+	int r;
+
+	run->topics = calloc((size_t)count, sizeof(*run->topics));
+	if (!run->topics)
+		cli_no_memory();
+	for (int i = 0; i < count; i++) {
+		struct stat_topic *topic = &run->topics[i];
+
+		topic->name = run->names.names[i];
+		topic->rate = -1;
+		r = torc_topic_open(run->bus, topic->name, NULL, &topic->topic);
+		if (!r)
+			r = look(topic);
+		if (r)
+			drop(run, topic, r);
+	}
+	if (run->interval_ns > 0)
+		cli_sleep(run->interval_ns);
+	if (cli_stopping())
+		return -1;
+	for (int i = 0; i < count; i++) {
+		struct stat_topic *topic = &run->topics[i];
+
+		if (!topic->topic)
+			continue;
+		r = run->interval_ns > 0 ? look_again(topic) : 0;
+		if (!r)
+			r = list_participants(topic);
+		if (r)
+			drop(run, topic, r);
+	}
+	return 0;
+}
+
+static void print_all(struct stat_run *run)
+{
+	if (!run->json) {
+		stat_table(run->topics, run->names.count,
+			   run->verbose || run->patterns_count);
+		return;
+	}
+	for (int i = 0; i < run->names.count; i++) {
+		if (run->topics[i].topic)
+			stat_json(&run->topics[i]);
+	}
+}
+
+static void close_all(struct stat_run *run)
+{
+	for (int i = 0; run->topics && i < run->names.count; i++) {
+		torc_topic_close(run->topics[i].topic);
+		free(run->topics[i].participants);
+	}
+	free(run->topics);
+	cli_names_free(&run->names);
+	torc_bus_close(run->bus);
+}
+
+int main(int argc, char **argv)
+{
+	struct stat_run run = { .interval_ns = INTERVAL_NS };
+	int operand, r;
+
+	cli_begin(program.name);
+	operand = cli_parse(&program, argc, argv, &run);
+	run.patterns = argv + operand;
+	run.patterns_count = argc - operand;
+	r = torc_bus_open(run.directory, &run.bus);
+	if (!r)
+		r = cli_names_list(&run.names, run.bus, run.patterns,
+				   run.patterns_count);
+	if (r)
+		return cli_failed(r);
+	cli_loop();
+	if (!run.names.count)
+		cli_note("no topics%s on bus %s", run.patterns_count ?
+			 " that match" : "", torc_bus_path(run.bus));
+	else if (!look_at_all(&run))
+		print_all(&run);
+	close_all(&run);
+	r = cli_close_stdout();
+	return run.status ? run.status : r;
+}
