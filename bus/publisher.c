@@ -175,7 +175,7 @@ static bool has_room(void *context)
 	uint64_t tail = pub->many ? torc_load_relaxed(&ring->shm->tail)
 				  : pub->sp.tail;
 	uint64_t end = torc_record_place(ring, tail, size) + size +
-		       TORC_HEADER_SIZE;
+		       ring->ahead;
 
 	return (pub->many ? torc_mp_make_room(&pub->mp, end)
 			  : torc_sp_make_room(&pub->sp, end)) != -EAGAIN;

@@ -7,6 +7,7 @@
  *	rounds.c    rounds: every system once, between two measurements of the limit
  *	job.c       one measurement: processes, cores, start, end, failure
  *	loops.h     what publishers and subscribers do, the same for all systems
+ *	clock.h     time
  *	pattern.h   what messages hold, and how that is checked
  *	system-*.c  the systems; systems.c is the table of them
  *	stats.c     medians, quartiles, percentiles

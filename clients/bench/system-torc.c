@@ -12,9 +12,7 @@
 #include "loops.h"
 
 /* PAUSEs between two polls of round trips; as in system-ring.c. */
-#ifndef BENCH_TORC_PAUSES
-#define BENCH_TORC_PAUSES 1
-#endif
+#define LIB_PAUSES 1
 
 struct lib_state {
 	struct torc_topic *topics[2];	/* RTT: there and back */
@@ -94,7 +92,7 @@ static uint64_t lib_lost(void *port, int index)
 }
 
 static const struct bench_ops lib_ops = {
-	.pauses = BENCH_TORC_PAUSES,
+	.pauses = LIB_PAUSES,
 	.rest = BENCH_REST,
 	.send = lib_send,
 	.send_batch = lib_batch,

@@ -46,11 +46,18 @@ struct torc_ring {
 	uint64_t window;
 	uint64_t record_max;
 	uint64_t mark_step;
+	uint64_t ahead;		/* producers zero up to so far from the tail */
 	uint32_t kind;
 	uint32_t publishers;
 	uint32_t subscribers;
 	uint32_t subscriber_stride;
 };
+
+/*
+ * Zeroing ahead of the tail in steps of this many bytes, less in small rings,
+ * takes it out of most messages' way: 8 and 48 bytes.
+ */
+#define TORC_AHEAD_MAX		1024u
 
 /* Distance from position @b to position @a; positions may wrap. */
 static inline int64_t torc_distance(uint64_t a, uint64_t b)
@@ -286,6 +293,8 @@ static inline int torc_ring_attach(struct torc_ring *ring, void *base,
 	ring->window = c.window;
 	ring->record_max = c.record_max;
 	ring->mark_step = c.mark_step;
+	ring->ahead = c.mark_step < TORC_AHEAD_MAX ? c.mark_step
+						   : TORC_AHEAD_MAX;
 	ring->kind = c.kind;
 	ring->publishers = c.publishers;
 	ring->subscribers = c.subscribers;
@@ -329,8 +338,8 @@ static inline uint64_t torc_header_load(const struct torc_ring *ring,
 {
 	const uint64_t *header = torc_header_at(ring, position);
 
-	/* MO(torc_header_load:A), pairs with the commits torc_sp_commit:B and
-	 * :C, torc_sp_publish_batch:A, torc_mp_commit:B and :C,
+	/* MO(torc_header_load:A), pairs with the commits torc_sp_advance:B,
+	 * torc_mp_commit:B and :C,
 	 * torc_mp_publish_batch:A, torc_mp_abort:A and torc_claim_repair:A: who
 	 * sees the header sees the payload, and that the header which follows
 	 * is zero or newer. */
@@ -377,6 +386,21 @@ static inline uint64_t torc_record_place(const struct torc_ring *ring,
 	uint64_t room = ring->capacity - (tail & ring->mask);
 
 	return torc_likely(size <= room) ? tail : tail + room;
+}
+
+/* Zero @size bytes from @position on, round the end of the data if need be. */
+static inline void torc_ring_zero(const struct torc_ring *ring,
+				  uint64_t position, uint64_t size)
+{
+	uint64_t offset = position & ring->mask;
+	uint64_t first = ring->capacity - offset;
+
+	if (torc_likely(size <= first)) {
+		torc_zero(ring->data + offset, size);
+	} else {
+		torc_zero(ring->data + offset, first);
+		torc_zero(ring->data, size - first);
+	}
 }
 
 /* ---- Marks and the floor ------------------------------------------------ */

@@ -6,17 +6,19 @@
  * A compare-and-swap of the tail claims bytes [t, e).  Then, in this order:
  *
  *	1. the header at t is stored BUSY, with the slot and the whole length;
- *	2. [t + W, e + W) is zeroed, W being the window, half the capacity;
+ *	2. [A(t) + W, A(e) + W) is zeroed, W being the window, half the capacity,
+ *	   and A() rounding up to steps of G bytes, ring->ahead;
  *	3. the payload is written;
  *	4. the headers are committed, the one at t last.
  *
  * Why a fresh claim is zero without anybody cleaning up: a claim needs
- * e + 8 <= floor + W.  The floor moves over committed records only, so every
- * record below e + 8 - W was committed and its publisher had finished step 2,
- * which zeroed all up to e + 8.  Why step 2 hurts nobody: it touches what lay at
- * [t - W, e - W), which is below the floor; and until the record at t is
- * committed, the floor stays at or below t, so that nobody can claim beyond
- * t + W.
+ * e + G <= floor + W.  The floor moves over committed records only, so every
+ * record below e + G - W was committed and its publisher had finished step 2;
+ * together they zeroed all up to A(e + G - W) + W, which is e + G at least.  So
+ * the header at e is zero, too.  Why step 2 hurts nobody: it touches what lay
+ * below A(e) - W, and so below e + G - W, which is below the floor; and until
+ * the record at t is committed, the floor stays at or below t, so that nobody
+ * can claim beyond t + W.
  *
  * Before each compare-and-swap the claim is noted in the publisher's slot, so
  * that the others can settle it should the publisher die (repair.h).
@@ -196,19 +198,18 @@ static inline void torc_claim_note(struct torc_mp *mp, uint64_t position,
 	torc_store_release(&mp->slot->claim_length, length);
 }
 
-/* Zero @size bytes from @position on, round the end of the data if need be. */
-static inline void torc_ring_zero(const struct torc_ring *ring,
-				  uint64_t position, uint64_t size)
+/*
+ * Step 2 for the claim [@claim, @end): zero what lies a window further, by whole
+ * steps of ring->ahead, so that most claims have nothing to do.
+ */
+static inline void torc_claim_zero(const struct torc_ring *ring, uint64_t claim,
+				   uint64_t end)
 {
-	uint64_t offset = position & ring->mask;
-	uint64_t first = ring->capacity - offset;
+	uint64_t from = torc_align(claim, ring->ahead);
+	uint64_t to = torc_align(end, ring->ahead);
 
-	if (torc_likely(size <= first)) {
-		torc_zero(ring->data + offset, size);
-	} else {
-		torc_zero(ring->data + offset, first);
-		torc_zero(ring->data, size - first);
-	}
+	if (torc_unlikely(from != to))
+		torc_ring_zero(ring, from + ring->window, to - from);
 }
 
 /* Steps 1 and 2 for the claim [mp->claim, mp->end), which was won. */
@@ -223,7 +224,7 @@ static inline void torc_claim_enter(struct torc_mp *mp)
 	/* MO(torc_claim_enter:A), pairs with torc_claim_find:A: whoever finds
 	 * the header zero finds all of the claim zero. */
 	torc_fence_release();
-	torc_ring_zero(ring, mp->claim + ring->window, length);
+	torc_claim_zero(ring, mp->claim, mp->end);
 }
 
 /**
@@ -257,9 +258,9 @@ static inline int torc_mp_reserve(struct torc_mp *mp, size_t length,
 		claim = torc_load_relaxed(tail);
 		start = torc_record_place(ring, claim, size);
 		end = start + size;
-		if (torc_unlikely(torc_distance(end + TORC_HEADER_SIZE,
+		if (torc_unlikely(torc_distance(end + ring->ahead,
 						mp->limit) > 0)) {
-			r = torc_mp_make_room(mp, end + TORC_HEADER_SIZE);
+			r = torc_mp_make_room(mp, end + ring->ahead);
 			if (r)
 				break;
 			continue;
@@ -382,8 +383,8 @@ static inline int torc_mp_publish_batch(struct torc_mp *mp,
 		r = fits = torc_batch_measure(ring, claim, spans, count, &end);
 		if (fits < 0)
 			break;
-		if (torc_distance(end + TORC_HEADER_SIZE, mp->limit) > 0) {
-			r = torc_mp_make_room(mp, end + TORC_HEADER_SIZE);
+		if (torc_distance(end + ring->ahead, mp->limit) > 0) {
+			r = torc_mp_make_room(mp, end + ring->ahead);
 			if (r)
 				break;
 			continue;

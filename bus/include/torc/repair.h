@@ -198,7 +198,7 @@ static inline int torc_claim_repair(const struct torc_ring *ring,
 		      TORC_HEADER(TORC_RECORD_BUSY, again.slot,
 				  again.length - TORC_HEADER_SIZE)))
 		return 0;
-	torc_ring_zero(ring, position + ring->window, again.length);
+	torc_claim_zero(ring, position, position + again.length);
 	/* MO(torc_claim_repair:A), pairs with torc_header_load:A */
 	torc_store_release(header,
 			   TORC_HEADER(TORC_RECORD_PAD, again.slot,

@@ -2,11 +2,15 @@
 /*
  * The producer of a ring with one publisher.  Included by ring.h; start there.
  *
- * Publishing is: write the payload, zero the header that will follow, store
- * this record's header with release.  Nothing else is shared with a consumer,
- * so there is no read-modify-write and, on x86-64, no fence.  The header that
- * follows the last record is zero at every moment, which is what makes the one
- * store a commit.
+ * Publishing is: write the payload, see that the header which will follow is
+ * zero, store this record's header with release.  Nothing else is shared with a
+ * consumer, so there is no read-modify-write and, on x86-64, no fence.  The
+ * header that follows the last record is zero at every moment, which is what
+ * makes the one store a commit.
+ *
+ * Bytes from the tail to @zeroed are zero.  After a commit the producer zeroes
+ * some more when few are left, while the consumer is already at the message; so
+ * the lines that come next are its own before the next message needs them.
  *
  * Room is looked for only when the private limit is reached, at least a
  * sixteenth of the capacity apart.  There the producer notes a mark and moves
@@ -27,6 +31,8 @@ struct torc_sp {
 	uint64_t tail;		/* where the next record begins */
 	uint64_t limit;		/* up to here reserving needs no look around */
 	uint64_t start;		/* of the reserved record, less its pad */
+	uint64_t end;		/* of it; the tail when none is reserved */
+	uint64_t zeroed;	/* all is zero from the tail to here */
 	uint64_t count;		/* messages before the tail */
 	uint64_t bound;		/* bytes below it may be written */
 	uint64_t mark_at;	/* position from which the next mark is due */
@@ -38,7 +44,7 @@ struct torc_sp {
 /* Below this, and below the bound, reserving is a comparison. */
 static inline void torc_sp_set_limit(struct torc_sp *sp)
 {
-	uint64_t mark = sp->mark_at + TORC_HEADER_SIZE;
+	uint64_t mark = sp->mark_at + sp->ring.ahead;
 
 	sp->limit = torc_distance(mark, sp->bound) < 0 ? mark : sp->bound;
 }
@@ -76,6 +82,7 @@ static inline int torc_sp_init(struct torc_sp *sp, const struct torc_ring *ring)
 	r = torc_walk(ring, &sp->tail, &sp->count, sp->bound, false);
 	if (r)
 		return -EPROTO;
+	sp->end = sp->zeroed = sp->tail;
 	sp->blocker = ring->subscribers;
 	torc_store_relaxed(&ring->shm->tail, sp->tail);
 	torc_sp_set_limit(sp);
@@ -149,6 +156,37 @@ static __attribute__((noinline, unused)) int torc_sp_make_room(struct torc_sp *s
 	return torc_distance(end, sp->bound) <= 0 ? 0 : -EAGAIN;
 }
 
+/* Zero from @from on, as far as it pays before a record of @size bytes. */
+static __attribute__((noinline, unused)) void
+torc_sp_zero(struct torc_sp *sp, uint64_t from, uint64_t to)
+{
+	torc_ring_zero(&sp->ring, from, to - from);
+	sp->zeroed = to;
+}
+
+/*
+ * Commit: @header goes to the tail, the next record begins at @end, @count
+ * messages later.
+ */
+static inline void torc_sp_advance(struct torc_sp *sp, uint64_t header,
+				   uint64_t end, uint64_t count)
+{
+	const struct torc_ring *ring = &sp->ring;
+
+	/* MO(torc_sp_advance:A): ordered before B; who gets this record finds
+	 * the next header zero or committed, never what was there before. */
+	if (torc_unlikely(torc_distance(end, sp->zeroed) >= 0))
+		torc_sp_zero(sp, end, end + TORC_RECORD_ALIGN);
+	/* MO(torc_sp_advance:B), pairs with torc_header_load:A */
+	torc_store_release(torc_header_at(ring, sp->tail), header);
+	sp->tail = sp->end = end;
+	sp->count += count;
+	/* For observers; nothing is read on the strength of it. */
+	torc_store_relaxed(&ring->shm->tail, end);
+	if (torc_distance(sp->zeroed, end) < (int64_t)ring->ahead / 2)
+		torc_sp_zero(sp, sp->zeroed, end + ring->ahead);
+}
+
 /**
  * torc_sp_reserve() - get room for a message, to be written in place
  * @sp:		the producer
@@ -173,13 +211,17 @@ static inline int torc_sp_reserve(struct torc_sp *sp, size_t length,
 		return -EMSGSIZE;
 	size = torc_record_size(length);
 	start = torc_record_place(&sp->ring, sp->tail, size);
-	end = start + size + TORC_HEADER_SIZE;
-	if (torc_unlikely(torc_distance(end, sp->limit) > 0)) {
-		r = torc_sp_make_room(sp, end);
+	end = start + size;
+	if (torc_unlikely(torc_distance(end + sp->ring.ahead, sp->limit) > 0)) {
+		r = torc_sp_make_room(sp, end + sp->ring.ahead);
 		if (r)
 			return r;
 	}
+	/* Who forgot a reservation may have written to it. */
+	if (torc_unlikely(sp->end != sp->tail))
+		sp->zeroed = sp->tail;
 	sp->start = start;
+	sp->end = end;
 	*ret_payload = torc_header_at(&sp->ring, start) + 1;
 	return 0;
 }
@@ -191,30 +233,25 @@ static inline int torc_sp_reserve(struct torc_sp *sp, size_t length,
  *
  * Context: As torc_sp_reserve().
  * Ordering: Release: a consumer that gets the message sees all earlier writes.
- * Progress: Wait-free; three stores, four with a pad.
+ * Progress: Wait-free; a few stores.
  */
 static inline void torc_sp_commit(struct torc_sp *sp, size_t length)
 {
 	const struct torc_ring *ring = &sp->ring;
 	uint64_t start = sp->start;
 	uint64_t end = start + torc_record_size(length);
+	uint64_t header = TORC_HEADER(TORC_RECORD_MESSAGE, 0, length);
 
-	/* MO(torc_sp_commit:A): ordered before B; who gets this record finds
-	 * the next header zero or committed, never what was there before. */
-	torc_store_relaxed(torc_header_at(ring, end), 0);
-	/* MO(torc_sp_commit:B), pairs with torc_header_load:A */
-	torc_store_release(torc_header_at(ring, start),
-			   TORC_HEADER(TORC_RECORD_MESSAGE, 0, length));
-	if (torc_unlikely(start != sp->tail))
-		/* MO(torc_sp_commit:C), pairs with torc_header_load:A */
-		torc_store_release(
-			torc_header_at(ring, sp->tail),
-			TORC_HEADER(TORC_RECORD_PAD, 0,
-				    start - sp->tail - TORC_HEADER_SIZE));
-	sp->tail = end;
-	sp->count++;
-	/* For observers; nothing is read on the strength of it. */
-	torc_store_relaxed(&ring->shm->tail, end);
+	/* What was reserved and is not needed may have been written to. */
+	if (torc_unlikely(end != sp->end))
+		sp->zeroed = end;
+	if (torc_unlikely(start != sp->tail)) {
+		/* MO(torc_sp_commit:A): ordered by torc_sp_advance:B. */
+		torc_store_relaxed(torc_header_at(ring, start), header);
+		header = TORC_HEADER(TORC_RECORD_PAD, 0,
+				     start - sp->tail - TORC_HEADER_SIZE);
+	}
+	torc_sp_advance(sp, header, end, 1);
 }
 
 /**
@@ -263,19 +300,15 @@ static inline int torc_sp_publish_batch(struct torc_sp *sp,
 	count = torc_batch_measure(ring, sp->tail, spans, count, &end);
 	if (count < 0)
 		return count;
-	if (torc_distance(end + TORC_HEADER_SIZE, sp->limit) > 0) {
-		r = torc_sp_make_room(sp, end + TORC_HEADER_SIZE);
+	if (torc_distance(end + ring->ahead, sp->limit) > 0) {
+		r = torc_sp_make_room(sp, end + ring->ahead);
 		if (r)
 			return r;
 	}
+	if (torc_unlikely(sp->end != sp->tail))
+		sp->zeroed = sp->tail;
 	first = torc_batch_write(ring, sp->tail, spans, count, 0);
-	/* As in torc_sp_commit(). */
-	torc_store_relaxed(torc_header_at(ring, end), 0);
-	/* MO(torc_sp_publish_batch:A), pairs with torc_header_load:A */
-	torc_store_release(torc_header_at(ring, sp->tail), first);
-	sp->tail = end;
-	sp->count += (uint64_t)count;
-	torc_store_relaxed(&ring->shm->tail, end);
+	torc_sp_advance(sp, first, end, (uint64_t)count);
 	return count;
 }
 
