@@ -195,14 +195,16 @@ int torc_subscriber_alive(const struct torc_ring *ring, int fd, uint32_t slot);
 
 uint64_t torc_now_ns(void);
 
-/* Let others' sleeping reach us: once per process, by all who wake. */
-void torc_wake_register(void);
-/* After a store that somebody may be waiting for. */
+/*
+ * Let others' sleeping reach us: by all who wake.  False if we have to fence
+ * instead, for want of membarrier().
+ */
+bool torc_wake_register(void);
 void torc_wake(uint32_t *word);
-/* Wakers have to fence, for want of membarrier(). */
-extern bool torc_wake_fences;
 
-static inline void torc_wake_if_armed(uint32_t *word, uint64_t *woken)
+/* After a store that somebody may be waiting for. */
+static inline void torc_wake_if_armed(uint32_t *word, bool fence,
+				      uint64_t *woken)
 {
 	/*
 	 * MO(torc_wake_if_armed:A), pairs with torc_sleep:A.  Event count: the
@@ -210,7 +212,7 @@ static inline void torc_wake_if_armed(uint32_t *word, uint64_t *woken)
 	 * sleeper's membarrier() orders them for us.
 	 */
 	torc_fence_compiler();
-	if (torc_unlikely(torc_wake_fences))
+	if (torc_unlikely(fence))
 		torc_fence_full();
 	if (torc_unlikely(torc_load_relaxed(word) & TORC_WORD_ARMED)) {
 		torc_wake(word);

@@ -14,13 +14,14 @@
 #define LOOK_AFTER_NS 1000000u
 
 struct torc_publisher {
+	struct torc_cursors_shm *cursors;
 	bool many;
+	bool fences;	/* what is published has to be fenced: no membarrier() */
 	bool reserved;
 	union {
 		struct torc_sp sp;
 		struct torc_mp mp;
 	};
-	struct torc_cursors_shm *cursors;
 	size_t reserved_length;
 	uint64_t woken;
 	/* From here on not touched while there is room. */
@@ -264,7 +265,7 @@ static int no_room(struct attempt *attempt)
 
 static inline void notify(struct torc_publisher *pub)
 {
-	torc_wake_if_armed(&pub->cursors->data_word, &pub->woken);
+	torc_wake_if_armed(&pub->cursors->data_word, pub->fences, &pub->woken);
 }
 
 static inline int try_reserve(struct torc_publisher *pub, size_t length,
@@ -326,17 +327,39 @@ static inline int reserve(struct torc_publisher *pub, size_t length,
 			       : reserve_slowly(pub, length, ret_payload, r);
 }
 
-int torc_pub_publish(struct torc_publisher *pub, const void *data,
-		     size_t length)
+static __attribute__((noinline)) int publish(struct torc_publisher *pub,
+					     const void *data, size_t length)
 {
 	void *payload;
 	int r = reserve(pub, length, &payload);
 
 	if (torc_unlikely(r))
 		return r == DROPPED ? 0 : r;
-	if (torc_likely(length))
-		memcpy(payload, data, length);
+	torc_copy_payload(payload, data, length);
 	commit(pub, length);
+	return 0;
+}
+
+static __attribute__((noinline)) int wake(struct torc_publisher *pub)
+{
+	notify(pub);
+	return 0;
+}
+
+/* The usual case needs no stack; what it saves is a third of its time. */
+int torc_pub_publish(struct torc_publisher *pub, const void *data,
+		     size_t length)
+{
+	if (torc_unlikely(length > TORC_SHORT - TORC_HEADER_SIZE || pub->many ||
+			  pub->forkable.forked || pub->reserved ||
+			  !torc_sp_publish_short(&pub->sp, data, length)))
+		return publish(pub, data, length);
+	/* As torc_wake_if_armed(). */
+	torc_fence_compiler();
+	if (torc_unlikely(pub->fences ||
+			  torc_load_relaxed(&pub->cursors->data_word) &
+				  TORC_WORD_ARMED))
+		return wake(pub);
 	return 0;
 }
 
@@ -558,7 +581,7 @@ int torc_pub_open(struct torc_topic *topic,
 	pub->forkable.fds[0] = pub->forkable.fds[1] = -1;
 	pub->topic = torc_topic_ref(topic);
 	torc_forkable_add(&pub->forkable);
-	torc_wake_register();
+	pub->fences = !torc_wake_register();
 	r = torc_topic_map(topic, TORC_ACCESS_PUBLISH, &pub->view);
 	if (!r) {
 		pub->many = pub->view.ring.kind == TORC_KIND_MP;

@@ -17,6 +17,7 @@
 struct torc_subscriber {
 	struct torc_consumer consumer;
 	uint32_t *room_word;		/* NULL: may not write it */
+	bool fences;			/* no membarrier() */
 	uint64_t room_step;		/* look at it this many bytes apart */
 	uint64_t room_next;		/* and next at this position */
 	uint32_t idle;
@@ -47,7 +48,7 @@ static int explain(struct torc_subscriber *sub, int error)
 static inline void wake_publishers(struct torc_subscriber *sub)
 {
 	if (sub->room_word)
-		torc_wake_if_armed(sub->room_word, &sub->woken);
+		torc_wake_if_armed(sub->room_word, sub->fences, &sub->woken);
 }
 
 /*
@@ -430,7 +431,7 @@ int torc_sub_open(struct torc_topic *topic,
 	sub->forkable.fds[0] = sub->forkable.fds[1] = -1;
 	sub->topic = torc_topic_ref(topic);
 	torc_forkable_add(&sub->forkable);
-	torc_wake_register();
+	sub->fences = !torc_wake_register();
 	r = torc_topic_map(topic, TORC_ACCESS_RECEIVE, &sub->view);
 	if (!r) {
 		/* To ask who is alive; without it, PIDs have to do. */

@@ -26,8 +26,7 @@
 #include <unistd.h>
 
 /* Where membarrier() is refused (seccomp), wakers fence. */
-bool torc_wake_fences;
-static bool sleepers_fence;
+static bool refused;
 
 /* Sleepers that cannot make wakers pass a barrier, or be woken at all. */
 #define POLL_NS 1000000u
@@ -49,17 +48,15 @@ static int membarrier(int command)
 
 static void register_once(void)
 {
-	if (membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED)) {
-		torc_wake_fences = true;
-		sleepers_fence = true;
-	}
+	refused = membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED) != 0;
 }
 
-void torc_wake_register(void)
+bool torc_wake_register(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, register_once);
+	return !refused;
 }
 
 void torc_wake(uint32_t *word)
@@ -129,7 +126,7 @@ static int torc_sleep(uint32_t *const *words, int count, uint64_t ns,
 	 * stores after this sees the word armed.
 	 */
 	torc_fence_full();
-	if (sleepers_fence || membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED))
+	if (refused || membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED))
 		ns = ns < POLL_NS ? ns : POLL_NS;
 	if (ready(context))
 		return 0;

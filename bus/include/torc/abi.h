@@ -182,7 +182,7 @@ struct torc_publisher_slot_shm {
 };
 
 struct torc_publishing_shm {
-	/* SP: stored after each commit.  MP: moved by CAS to claim. */
+	/* SP: stored with each mark.  MP: moved by CAS to claim. */
 	torc_u64 tail __attribute__((aligned(TORC_LINE)));
 	/* Index of the mark below which bytes may be overwritten. */
 	torc_u64 floor __attribute__((aligned(TORC_LINE)));

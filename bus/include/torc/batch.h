@@ -57,8 +57,7 @@ static inline uint64_t torc_batch_write(const struct torc_ring *ring,
 		uint64_t start = torc_record_place(ring, end, size);
 		uint64_t header = TORC_HEADER(TORC_RECORD_MESSAGE, slot, length);
 
-		if (length)
-			torc_copy(torc_header_at(ring, start) + 1,
+		torc_copy_payload(torc_header_at(ring, start) + 1,
 				  spans[i].data, length);
 		if (start != end) {
 			uint64_t pad =

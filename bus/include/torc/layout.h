@@ -54,8 +54,8 @@ struct torc_ring {
 };
 
 /*
- * Zeroing ahead of the tail in steps of this many bytes, less in small rings,
- * takes it out of most messages' way: 8 and 48 bytes.
+ * Less in small rings.  Many publishers zero in steps of so much, so that few
+ * messages have to; one publisher never goes as far.
  */
 #define TORC_AHEAD_MAX		1024u
 
@@ -339,7 +339,7 @@ static inline uint64_t torc_header_load(const struct torc_ring *ring,
 	const uint64_t *header = torc_header_at(ring, position);
 
 	/* MO(torc_header_load:A), pairs with the commits torc_sp_advance:B,
-	 * torc_mp_commit:B and :C,
+	 * torc_sp_publish_short:A, torc_mp_commit:B and :C,
 	 * torc_mp_publish_batch:A, torc_mp_abort:A and torc_claim_repair:A: who
 	 * sees the header sees the payload, and that the header which follows
 	 * is zero or newer. */
@@ -489,6 +489,8 @@ static inline int torc_walk(const struct torc_ring *ring, uint64_t *position,
 		uint64_t header = torc_header_load(ring, *position, racy);
 		uint64_t size;
 
+		/* Where the next header is, only this one tells. */
+		torc_prefetch(torc_header_at(ring, *position + 1024));
 		if (!torc_header_committed(header))
 			return 0;
 		size = torc_record_extent(ring, *position, header);

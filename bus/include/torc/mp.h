@@ -351,8 +351,7 @@ static inline int torc_mp_publish(struct torc_mp *mp, const void *data,
 
 	if (torc_unlikely(r))
 		return r;
-	if (torc_likely(length))
-		torc_copy(payload, data, length);
+	torc_copy_payload(payload, data, length);
 	torc_mp_commit(mp, length);
 	return 0;
 }

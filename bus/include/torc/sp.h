@@ -8,13 +8,13 @@
  * header that follows the last record is zero at every moment, which is what
  * makes the one store a commit.
  *
- * Bytes from the tail to @zeroed are zero.  After a commit the producer zeroes
- * some more when few are left, while the consumer is already at the message; so
- * the lines that come next are its own before the next message needs them.
+ * Bytes from the tail to @zeroed are zero, two cache lines at least.  They are
+ * zeroed after a commit, while the consumer is already at the message: before it,
+ * the commit would wait until the consumer gives up the next line, which it polls.
  *
- * Room is looked for only when the private limit is reached, at least a
- * sixteenth of the capacity apart.  There the producer notes a mark and moves
- * the floor (ring.h, "The floor").
+ * Everything else is looked at only when the private limit is reached: at the end
+ * of the data, and a sixteenth of the capacity apart, where the producer notes a
+ * mark and moves the floor (ring.h, "The floor").
  */
 #ifndef TORC_SP_H
 #define TORC_SP_H
@@ -29,11 +29,12 @@ extern "C" {
 struct torc_sp {
 	struct torc_ring ring;
 	uint64_t tail;		/* where the next record begins */
-	uint64_t limit;		/* up to here reserving needs no look around */
-	uint64_t start;		/* of the reserved record, less its pad */
-	uint64_t end;		/* of it; the tail when none is reserved */
+	uint64_t limit;		/* up to here there is no need to look around */
 	uint64_t zeroed;	/* all is zero from the tail to here */
 	uint64_t count;		/* messages before the tail */
+	uint64_t start;		/* of the reserved record, less its pad */
+	uint64_t end;		/* of it */
+	bool reserved;
 	uint64_t bound;		/* bytes below it may be written */
 	uint64_t mark_at;	/* position from which the next mark is due */
 	uint64_t noted;		/* index of the newest mark */
@@ -41,12 +42,42 @@ struct torc_sp {
 	uint32_t blocker;	/* slot that held the floor when it was full */
 };
 
-/* Below this, and below the bound, reserving is a comparison. */
+/* Below it are the bound, the next mark, and the end of the data. */
 static inline void torc_sp_set_limit(struct torc_sp *sp)
 {
-	uint64_t mark = sp->mark_at + sp->ring.ahead;
+	uint64_t limit = sp->tail - (sp->tail & sp->ring.mask) +
+			 sp->ring.capacity;
 
-	sp->limit = torc_distance(mark, sp->bound) < 0 ? mark : sp->bound;
+	if (torc_distance(sp->mark_at, limit) < 0)
+		limit = sp->mark_at;
+	limit += sp->ring.ahead;
+	sp->limit = torc_distance(limit, sp->bound) < 0 ? limit : sp->bound;
+}
+
+/* Distance that the zeroed bytes keep from the line of the tail. */
+#define TORC_SP_AHEAD	128u
+#define TORC_SP_LINE	64u
+
+static __attribute__((noinline, unused)) void
+torc_sp_zero(struct torc_sp *sp, uint64_t from, uint64_t to)
+{
+	torc_ring_zero(&sp->ring, from, to - from);
+	sp->zeroed = to;
+}
+
+/* Keep the distance, now that the tail is at @end. */
+static inline void torc_sp_zero_ahead(struct torc_sp *sp, uint64_t end)
+{
+	uint64_t to = torc_align(end, TORC_SP_LINE) + TORC_SP_AHEAD;
+
+	if (to == sp->zeroed)
+		return;
+	if (torc_likely(to - sp->zeroed == TORC_SP_LINE)) {
+		torc_zero(torc_header_at(&sp->ring, sp->zeroed), TORC_SP_LINE);
+		sp->zeroed = to;
+		return;
+	}
+	torc_sp_zero(sp, sp->zeroed, to);
 }
 
 /**
@@ -82,9 +113,12 @@ static inline int torc_sp_init(struct torc_sp *sp, const struct torc_ring *ring)
 	r = torc_walk(ring, &sp->tail, &sp->count, sp->bound, false);
 	if (r)
 		return -EPROTO;
-	sp->end = sp->zeroed = sp->tail;
+	sp->reserved = false;
 	sp->blocker = ring->subscribers;
 	torc_store_relaxed(&ring->shm->tail, sp->tail);
+	/* The last producer left room for it. */
+	sp->zeroed = sp->tail + TORC_RECORD_ALIGN;
+	torc_sp_zero_ahead(sp, sp->tail);
 	torc_sp_set_limit(sp);
 	return 0;
 }
@@ -102,6 +136,8 @@ static inline void torc_mark_note(struct torc_sp *sp)
 	/* MO(torc_mark_note:B), pairs with torc_mark_read:A */
 	torc_store_release(&mark->position, sp->tail);
 	sp->mark_at = sp->tail + sp->ring.mark_step;
+	/* For observers; nothing is read on the strength of it. */
+	torc_store_relaxed(&sp->ring.shm->tail, sp->tail);
 }
 
 /*
@@ -156,14 +192,6 @@ static __attribute__((noinline, unused)) int torc_sp_make_room(struct torc_sp *s
 	return torc_distance(end, sp->bound) <= 0 ? 0 : -EAGAIN;
 }
 
-/* Zero from @from on, as far as it pays before a record of @size bytes. */
-static __attribute__((noinline, unused)) void
-torc_sp_zero(struct torc_sp *sp, uint64_t from, uint64_t to)
-{
-	torc_ring_zero(&sp->ring, from, to - from);
-	sp->zeroed = to;
-}
-
 /*
  * Commit: @header goes to the tail, the next record begins at @end, @count
  * messages later.
@@ -179,12 +207,9 @@ static inline void torc_sp_advance(struct torc_sp *sp, uint64_t header,
 		torc_sp_zero(sp, end, end + TORC_RECORD_ALIGN);
 	/* MO(torc_sp_advance:B), pairs with torc_header_load:A */
 	torc_store_release(torc_header_at(ring, sp->tail), header);
-	sp->tail = sp->end = end;
+	sp->tail = end;
 	sp->count += count;
-	/* For observers; nothing is read on the strength of it. */
-	torc_store_relaxed(&ring->shm->tail, end);
-	if (torc_distance(sp->zeroed, end) < (int64_t)ring->ahead / 2)
-		torc_sp_zero(sp, sp->zeroed, end + ring->ahead);
+	torc_sp_zero_ahead(sp, end);
 }
 
 /**
@@ -218,10 +243,11 @@ static inline int torc_sp_reserve(struct torc_sp *sp, size_t length,
 			return r;
 	}
 	/* Who forgot a reservation may have written to it. */
-	if (torc_unlikely(sp->end != sp->tail))
+	if (torc_unlikely(sp->reserved))
 		sp->zeroed = sp->tail;
 	sp->start = start;
 	sp->end = end;
+	sp->reserved = true;
 	*ret_payload = torc_header_at(&sp->ring, start) + 1;
 	return 0;
 }
@@ -242,6 +268,7 @@ static inline void torc_sp_commit(struct torc_sp *sp, size_t length)
 	uint64_t end = start + torc_record_size(length);
 	uint64_t header = TORC_HEADER(TORC_RECORD_MESSAGE, 0, length);
 
+	sp->reserved = false;
 	/* What was reserved and is not needed may have been written to. */
 	if (torc_unlikely(end != sp->end))
 		sp->zeroed = end;
@@ -252,6 +279,29 @@ static inline void torc_sp_commit(struct torc_sp *sp, size_t length)
 				     start - sp->tail - TORC_HEADER_SIZE);
 	}
 	torc_sp_advance(sp, header, end, 1);
+}
+
+/*
+ * Publish at most TORC_SHORT - TORC_HEADER_SIZE bytes, if there is nothing to
+ * look after; else false, and nothing was done.
+ */
+static inline bool torc_sp_publish_short(struct torc_sp *sp, const void *data,
+					 size_t length)
+{
+	uint64_t *header = torc_header_at(&sp->ring, sp->tail);
+	uint64_t end = sp->tail + torc_record_size(length);
+
+	if (torc_unlikely(torc_distance(end + sp->ring.ahead, sp->limit) > 0 ||
+			  sp->reserved))
+		return false;
+	torc_copy_short(header + 1, data, length);
+	/* MO(torc_sp_publish_short:A), pairs with torc_header_load:A.  The next
+	 * header is in the lines that were zeroed before. */
+	torc_store_release(header, TORC_HEADER(TORC_RECORD_MESSAGE, 0, length));
+	sp->tail = end;
+	sp->count++;
+	torc_sp_zero_ahead(sp, end);
+	return true;
 }
 
 /**
@@ -267,12 +317,15 @@ static inline int torc_sp_publish(struct torc_sp *sp, const void *data,
 				  size_t length)
 {
 	void *payload;
-	int r = torc_sp_reserve(sp, length, &payload);
+	int r;
 
+	if (torc_likely(length <= TORC_SHORT - TORC_HEADER_SIZE) &&
+	    torc_likely(torc_sp_publish_short(sp, data, length)))
+		return 0;
+	r = torc_sp_reserve(sp, length, &payload);
 	if (torc_unlikely(r))
 		return r;
-	if (torc_likely(length))
-		torc_copy(payload, data, length);
+	torc_copy_payload(payload, data, length);
 	torc_sp_commit(sp, length);
 	return 0;
 }
@@ -305,8 +358,9 @@ static inline int torc_sp_publish_batch(struct torc_sp *sp,
 		if (r)
 			return r;
 	}
-	if (torc_unlikely(sp->end != sp->tail))
+	if (torc_unlikely(sp->reserved))
 		sp->zeroed = sp->tail;
+	sp->reserved = false;
 	first = torc_batch_write(ring, sp->tail, spans, count, 0);
 	torc_sp_advance(sp, first, end, (uint64_t)count);
 	return count;
