@@ -28,7 +28,8 @@ static int progress_drawn;
 
 /* ---- Words -------------------------------------------------------------- */
 
-static void say(const char *format, va_list arguments)
+static __attribute__((format(printf, 1, 0))) void say(const char *format,
+						   va_list arguments)
 {
 	cli_progress("%s", "");
 	fprintf(stderr, "%s: ", cli_name);
