@@ -118,7 +118,8 @@ keep() {
 	started
 	keeper=$pid
 	exec 9>feed
-	until_true "torc-stat --interval=0 '$1' >/dev/null 2>&1"
+	until_true "torc-stat --interval=0 --json '$1' 2>/dev/null |
+		grep -q '\"publishers\":\[{'"
 }
 
 let_go() {

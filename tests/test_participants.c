@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -320,6 +321,19 @@ static void on_alarm(int signal)
 	(void)signal;
 }
 
+/* A signal now and again: one may come between two of a wait's sleeps. */
+static void alarms(bool on)
+{
+	struct sigaction action = { .sa_handler = on_alarm };
+	struct itimerval timer = {
+		.it_interval = { .tv_usec = on ? 50000 : 0 },
+		.it_value = { .tv_usec = on ? 300000 : 0 },
+	};
+
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
 /* Lossless, never reads; ends when told. */
 static int stall(void *context)
 {
@@ -339,10 +353,8 @@ static int stall(void *context)
 
 Test(participants, stopped_subscriber_holds_its_publisher_and_goes_on)
 {
-	struct sigaction action = { .sa_handler = on_alarm };
 	char data[100] = "";
 
-	sigaction(SIGALRM, &action, NULL);
 	for (size_t k = 0; k < KINDS; k++) {
 		struct torc_topic *topic =
 			topic_open(kinds[k].address, kinds[k].flags, 4096);
@@ -354,9 +366,10 @@ Test(participants, stopped_subscriber_holds_its_publisher_and_goes_on)
 		cr_assert_eq(waitpid(pid, &status, WUNTRACED), pid);
 		cr_assert(WIFSTOPPED(status));
 		pub = pub_with(topic, TORC_FULL_WAIT, 0);
-		alarm(1);
+		alarms(true);
 		while (!torc_pub_publish(pub, data, sizeof(data)))
 			cr_assert(++n < 1000);
+		alarms(false);
 		torc_pub_stats(pub, &stats);
 		cr_expect_eq(stats.blocked, 1);
 		kill(pid, SIGCONT);
@@ -477,13 +490,12 @@ Test(participants, wait_for_any_names_the_one_that_has_a_message)
 
 Test(participants, a_signal_ends_a_wait)
 {
-	struct sigaction action = { .sa_handler = on_alarm };
 	struct torc_topic *topic = topic_open("t", 0, 0);
 	struct torc_subscriber *sub = sub_open(topic, 0);
 
-	sigaction(SIGALRM, &action, NULL);
-	alarm(1);
+	alarms(true);
 	cr_expect_eq(torc_sub_wait(sub, -1), -EINTR);
+	alarms(false);
 	torc_sub_close(sub);
 	torc_topic_close(topic);
 }
