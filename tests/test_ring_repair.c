@@ -410,6 +410,42 @@ Test(repair, rejects_a_busy_header_that_nobody_wrote)
 	}
 }
 
+struct late {
+	struct bench b;
+	uint32_t asked;
+};
+
+/* Dead, but it did commit before. */
+static bool dead_after_commit(void *context, uint32_t slot)
+{
+	struct late *late = context;
+
+	if (!late->asked++)
+		commit(&late->b.p[1], 56);
+	return slot == 1;
+}
+
+Test(repair, looks_again_after_asking_who_is_dead)
+{
+	for (unsigned int busy = 0; busy < 2; busy++) {
+		struct late late = { .asked = 0 };
+		struct torc_death death = { dead_after_commit, &late };
+		struct bench *b = &late.b;
+
+		bench_make(b);
+		win(&b->m.ring, &b->p[1], 64);
+		if (busy)
+			torc_claim_enter(&b->p[1].mp);
+		cr_assert_eq(say(&b->p[0], 0, 8), 0);
+		cr_expect_eq(torc_claim_outcome(&b->m.ring, 0, &death,
+						&b->claim), 0, "busy %u", busy);
+		late.asked = 0;
+		torc_store_relaxed(torc_header_at(&b->m.ring, 0), 0);
+		cr_expect_eq(torc_claim_repair(&b->m.ring, 0, &death), 0);
+		cr_expect_eq(late.asked, 1);
+	}
+}
+
 /* Zero what the dead one left, though it lies across the end. */
 Test(repair, finishes_the_zeroing_across_the_end)
 {

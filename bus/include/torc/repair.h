@@ -130,14 +130,17 @@ static inline int torc_claim_outcome(const struct torc_ring *ring,
 	found.position = position;
 	if (header) {
 		found.slot = torc_header_slot(header);
-		found.length = torc_header_length(header) + TORC_HEADER_SIZE;
+		found.length = (uint64_t)torc_header_length(header) +
+			       TORC_HEADER_SIZE;
 		if (torc_header_kind(header) != TORC_RECORD_BUSY)
 			return 0;
 		if (found.slot >= ring->publishers ||
 		    found.length % TORC_RECORD_ALIGN ||
 		    found.length > ring->capacity / 2)
 			return -EPROTO;
-		if (!death->dead(death->context, found.slot))
+		/* It may have committed, and died afterwards. */
+		if (!death->dead(death->context, found.slot) ||
+		    torc_racy_load(at) != header)
 			return 0;
 		*ret = found;
 		return 1;

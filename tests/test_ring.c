@@ -1,0 +1,809 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ring alone, both kinds, in one thread: every size at every offset, room
+ * and its end, being lapped, joining, positions that wrap,
+ * reserving, batches. *
+ * What needs several threads at once is in stress_ring.c; deaths and chosen
+ * interleavings are in test_ring_repair.c.
+ */
+#include "ring_fixture.h"
+
+TestSuite(ring_sp, .init = fill_bytes, .timeout = 120);
+TestSuite(ring_mp, .init = fill_bytes, .timeout = 120);
+
+/* ---- Sizes and offsets -------------------------------------------------- */
+
+static uint64_t naive_record_size(uint64_t length)
+{
+	uint64_t size = 16;
+
+	while (size < length + 8)
+		size += size < 64 ? size : 16;
+	return size;
+}
+
+BOTH_KINDS(takes_every_size_at_every_offset)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	struct torc_message message;
+
+	small_ring(&m, kind, 0);
+	for (uint64_t offset = 0; offset < CAPACITY; offset += 16) {
+		for (size_t n = 0; n + 8 <= m.ring.record_max; n++) {
+			uint64_t size = naive_record_size(n), at = offset;
+
+			if (at + size > CAPACITY)
+				at = CAPACITY;
+			memory_format(&m, offset);
+			begin(&p, &m.ring, 0);
+			join(&c, &m.ring, 0, TORC_LOSSLESS);
+			CHECK(!say(&p, 0, n), "publish %zu", n);
+			CHECK(!say(&p, 1, 5), "publish 5");
+			CHECK(!say(&p, 2, n), "publish %zu", n);
+			CHECK(!torc_consumer_peek(&c, &message), "peek");
+			CHECK(message.position == at, "%zu bytes at %ju: %ju", n,
+			      (uintmax_t)offset, (uintmax_t)message.position);
+			hear(&c, 0, n);
+			CHECK(c.cursor == at + size, "%zu bytes take %ju", n,
+			      (uintmax_t)(c.cursor - at));
+			hear(&c, 1, 5);
+			hear(&c, 2, n);
+			hear_nothing(&c);
+		}
+	}
+}
+
+BOTH_KINDS(rejects_a_message_that_is_too_long)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	struct torc_span span = { bytes, 0 };
+	void *payload = &m;
+	size_t most;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	join(&c, &m.ring, 0, TORC_LOSSLESS);
+	most = (size_t)torc_message_max(&m.ring);
+	cr_expect_eq(most, (kind == TORC_KIND_MP ? 512 : 1024) - 8);
+	for (size_t more = 1; more < 40; more++) {
+		cr_assert_eq(reserve(&p, most + more, &payload), -EMSGSIZE);
+		cr_assert_eq(payload, (void *)&m);
+		cr_assert_eq(say(&p, 0, most + more), -EMSGSIZE);
+		span.length = most + more;
+		cr_assert_eq(publish_batch(&p, &span, 1), -EMSGSIZE);
+	}
+	cr_assert_eq(reserve(&p, SIZE_MAX, &payload), -EMSGSIZE);
+	cr_assert_eq(say(&p, 0, most), 0);
+	hear(&c, 0, most);
+	hear_nothing(&c);
+}
+
+BOTH_KINDS(runs_through_positions_that_wrap)
+{
+	static const uint64_t starts[] = { 0, 1ull << 63, UINT64_MAX - 15,
+					   0u - 4096ull, 1ull << 32 };
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c, lossy;
+	struct torc_message message;
+
+	small_ring(&m, kind, 0);
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		for (uint64_t back = 0; back < 40000; back += 3952) {
+			uint64_t heard = 0;
+
+			memory_format(&m, starts[i] - back);
+			begin(&p, &m.ring, 0);
+			join(&c, &m.ring, 0, TORC_LOSSLESS);
+			join(&lossy, &m.ring, TORC_NO_SLOT, TORC_OLDEST);
+			converse(&p, &c, 0, 1000);
+			while (!torc_consumer_peek(&lossy, &message)) {
+				if (!torc_consumer_release(&lossy))
+					heard++;
+			}
+			cr_assert_eq(heard + lossy.lost, 1000);
+		}
+	}
+}
+
+/* More marks than the table has places, many times. */
+BOTH_KINDS(goes_round_the_table_of_marks)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c, late;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	join(&c, &m.ring, 0, TORC_LOSSLESS);
+	for (uint64_t i = 0; i < 50000; i += 100) {
+		converse(&p, &c, i, i + 100);
+		join(&late, &m.ring, 1, TORC_LOSSLESS | TORC_OLDEST);
+		for (uint64_t k = late.count; k < i + 100; k++)
+			hear(&late, k, length_of(k));
+		hear_nothing(&late);
+		torc_consumer_leave(&late);
+		join(&late, &m.ring, 1, TORC_LOSSLESS);
+		cr_assert_eq(late.count, i + 100);
+		torc_consumer_leave(&late);
+	}
+	cr_expect_gt(torc_load_relaxed(&m.ring.shm->floor), 20 * TORC_MARKS);
+}
+
+/* ---- Full and empty ----------------------------------------------------- */
+
+BOTH_KINDS(is_empty_before_the_first_message)
+{
+	struct memory m;
+	struct torc_consumer c;
+
+	small_ring(&m, kind, 0);
+	join(&c, &m.ring, 0, TORC_LOSSLESS);
+	hear_nothing(&c);
+	cr_expect_eq(torc_consumer_release(&c), 0);
+	hear_nothing(&c);
+}
+
+BOTH_KINDS(takes_exactly_what_fits_and_more_after_release)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	uint64_t said = 0, window;
+	void *payload = &m;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	join(&c, &m.ring, 3, TORC_LOSSLESS);
+	while (!say(&p, said, 8))
+		said++;
+	window = kind == TORC_KIND_MP ? CAPACITY / 2 : CAPACITY;
+	/* All but what is kept zero ahead of the tail. */
+	cr_assert_eq(said, (window - m.ring.ahead) / 16);
+	cr_assert_eq(say(&p, said, 8), -EAGAIN);
+	cr_assert_eq(reserve(&p, 8, &payload), -EAGAIN);
+	cr_assert_eq(payload, (void *)&m);
+	cr_expect_eq(blocker(&p), 3);
+	for (uint64_t i = 0; i < said; i++)
+		hear(&c, i, 8);
+	hear_nothing(&c);
+	/* The floor follows, but for a mark's step. */
+	for (uint64_t more = 0; more < said - CAPACITY / 16 / 16 - 1; more++)
+		cr_assert_eq(say(&p, said + more, 8), 0);
+	hear(&c, said, 8);
+}
+
+/* Room comes back in steps of a sixteenth, no sooner and no later. */
+BOTH_KINDS(gets_room_back_step_by_step)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	uint64_t said = 0, heard = 0;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	join(&c, &m.ring, 0, TORC_LOSSLESS);
+	while (!say(&p, said, 24))
+		said++;
+	for (unsigned int step = 0; step < 100; step++) {
+		uint64_t more = 0;
+
+		while (say(&p, said, 24)) {
+			hear(&c, heard, 24);
+			heard++;
+		}
+		said++;
+		while (!say(&p, said, 24)) {
+			said++;
+			more++;
+		}
+		cr_assert_leq(more, CAPACITY / 16 / 32 + 1);
+	}
+	cr_expect_geq(said - heard, (m.ring.window - m.ring.ahead) / 32 -
+					    CAPACITY / 16 / 32 - 1);
+}
+
+BOTH_KINDS(keeps_the_last_messages_when_nobody_holds_them)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	for (uint64_t i = 0; i < 3000; i++) {
+		uint64_t kept;
+
+		cr_assert_eq(say(&p, i, length_of(i)), 0);
+		join(&c, &m.ring, TORC_NO_SLOT, TORC_OLDEST);
+		kept = (p.many ? torc_load_relaxed(&m.ring.shm->tail)
+			       : p.sp.tail) - c.cursor;
+		CHECK(c.count == 0 ||
+			      kept + m.ring.ahead + CAPACITY / 16 + 2 * 512 >=
+				      m.ring.window,
+		      "only %ju bytes are kept", (uintmax_t)kept);
+		for (uint64_t k = c.count; k <= i; k++)
+			hear(&c, k, length_of(k));
+		hear_nothing(&c);
+	}
+}
+
+/* ---- Lossy consumers ---------------------------------------------------- */
+
+/* Read on and off; what was not got was lost, to the message. */
+static void lap(uint32_t kind, uint32_t slot, uint32_t flags)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	unsigned char buffer[LONGEST];
+	uint64_t said = 0, heard = 0, begun, next;
+	unsigned int x = 1;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	for (; said < 777; said++)
+		cr_assert_eq(say(&p, said, length_of(said)), 0);
+	join(&c, &m.ring, slot, flags);
+	begun = next = c.count;
+	if (flags & TORC_OLDEST)
+		cr_expect_lt(begun, said);
+	else
+		cr_expect_eq(begun, said);
+	for (unsigned int round = 0; round < 3000; round++) {
+		struct torc_message got;
+
+		x = x * 1664525u + 1013904223u;
+		for (unsigned int n = x >> 28 ? 3 : 500; n--; said++) {
+			/* Some pads between, which are no messages. */
+			void *payload;
+
+			if (said % 5 == 0 && !reserve(&p, 40, &payload))
+				give_up(&p);
+			CHECK(!say(&p, said, length_of(said)), "a lossy one "
+			      "held the publisher");
+		}
+		for (unsigned int n = (x >> 8) % 6; n--;) {
+			int r = torc_consumer_receive(&c, buffer,
+						      sizeof(buffer), &got);
+
+			if (r == -EAGAIN)
+				break;
+			CHECK(!r, "receive: %d", r);
+			CHECK(got.sequence >= next, "message %ju twice",
+			      (uintmax_t)got.sequence);
+			next = got.sequence + 1;
+			heard++;
+			CHECK(heard + c.lost == next - begun, "%ju of %ju lost",
+			      (uintmax_t)c.lost, (uintmax_t)(next - begun));
+			CHECK(got.length == length_of(got.sequence) &&
+			      !memcmp(buffer, body_of(got.sequence), got.length),
+			      "message %ju is garbled",
+			      (uintmax_t)got.sequence);
+		}
+	}
+	for (struct torc_message got;
+	     !torc_consumer_receive(&c, buffer, sizeof(buffer), &got);)
+		heard++;
+	cr_expect_eq(heard + c.lost, said - begun);
+	cr_expect_gt(c.lost, 100);
+	if (c.slot)
+		cr_expect_eq(torc_load_relaxed(&c.slot->lost), c.lost);
+}
+
+BOTH_KINDS(counts_losses_exactly_from_the_oldest)
+{
+	lap(kind, TORC_NO_SLOT, TORC_OLDEST);
+}
+
+BOTH_KINDS(counts_losses_exactly_from_the_latest)
+{
+	lap(kind, TORC_NO_SLOT, 0);
+}
+
+BOTH_KINDS(counts_losses_exactly_in_a_slot)
+{
+	lap(kind, 2, TORC_OLDEST);
+	lap(kind, 2, 0);
+}
+
+BOTH_KINDS(tells_a_lossy_consumer_that_was_lapped_while_it_read)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	struct torc_message message;
+	uint64_t said = 0;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	join(&c, &m.ring, TORC_NO_SLOT, 0);
+	while (said < 10)
+		cr_assert_eq(say(&p, said++, 100), 0);
+	cr_assert_eq(torc_consumer_peek(&c, &message), 0);
+	cr_expect_eq(message.sequence, 0);
+	while (said < 1000)
+		cr_assert_eq(say(&p, said++, 100), 0);
+	cr_assert_eq(torc_consumer_release(&c), -ESTALE);
+	cr_expect_gt(c.lost, 900);
+	for (uint64_t i = c.lost; i < said; i++)
+		hear(&c, i, 100);
+	hear_nothing(&c);
+}
+
+/* It may read on until the very floor passes its cursor. */
+BOTH_KINDS(releases_what_the_floor_has_not_passed)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	struct torc_message message;
+	uint64_t floor, said = 0;
+	int r;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	while (said < 1000)
+		cr_assert_eq(say(&p, said++, 40), 0);
+	for (unsigned int i = 0; i < 200; i++) {
+		join(&c, &m.ring, TORC_NO_SLOT, TORC_OLDEST);
+		floor = torc_load_relaxed(&m.ring.shm->floor);
+		cr_assert_eq(torc_consumer_peek(&c, &message), 0);
+		cr_assert_eq(say(&p, said++, 40), 0);
+		r = torc_consumer_release(&c);
+		cr_assert_eq(r, torc_load_relaxed(&m.ring.shm->floor) == floor ?
+				       0 : -ESTALE);
+	}
+}
+
+/* ---- Lossless consumers ------------------------------------------------- */
+
+BOTH_KINDS(serves_64_lossless_consumers_and_no_65th)
+{
+	const struct torc_ring_config config = { .capacity = 16384,
+						 .kind = kind };
+	static struct torc_consumer c[64];
+	struct torc_consumer more;
+	struct memory m;
+	struct producer p;
+	uint64_t said = 0, heard[64] = { 0 };
+	unsigned int x = 1;
+
+	memory_make(&m, &config);
+	begin(&p, &m.ring, 0);
+	for (uint32_t i = 0; i < 64; i++)
+		join(&c[i], &m.ring, i, TORC_LOSSLESS);
+	cr_assert_eq(torc_consumer_join(&more, &m.ring, 64, TORC_LOSSLESS),
+		     -EINVAL);
+	cr_assert_eq(torc_consumer_join(&more, &m.ring, 64, 0), -EINVAL);
+	while (said < 5000) {
+		uint32_t i = (x = x * 1664525u + 1013904223u) >> 26;
+
+		while (!say(&p, said, length_of(said)))
+			said++;
+		/* Whoever holds the ring must be the slowest. */
+		for (uint32_t k = 0; k < 64; k++)
+			CHECK(heard[blocker(&p)] <= heard[k], "blocker");
+		for (uint64_t n = said - heard[i]; n--; heard[i]++)
+			hear(&c[i], heard[i], length_of(heard[i]));
+		hear_nothing(&c[i]);
+	}
+	for (uint32_t i = 0; i < 64; i++) {
+		for (; heard[i] < said; heard[i]++)
+			hear(&c[i], heard[i], length_of(heard[i]));
+		hear_nothing(&c[i]);
+		torc_consumer_leave(&c[i]);
+	}
+	/* Nobody holds it any more. */
+	for (unsigned int i = 0; i < 1000; i++)
+		cr_assert_eq(say(&p, said + i, 100), 0);
+}
+
+BOTH_KINDS(holds_the_ring_for_each_slot_until_it_leaves)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	uint64_t said = 0;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	for (uint32_t slot = 0; slot < 16; slot++) {
+		join(&c, &m.ring, slot, TORC_LOSSLESS);
+		for (uint64_t i = said; !say(&p, said, 50); said++)
+			cr_assert_lt(said - i, CAPACITY / 64);
+		cr_assert_eq(blocker(&p), slot);
+		torc_consumer_leave(&c);
+		cr_assert_eq(say(&p, said++, 50), 0);
+	}
+}
+
+BOTH_KINDS(joins_at_the_latest_and_at_the_oldest)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer oldest, latest, held;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	for (uint64_t i = 0; i < 500; i++) {
+		cr_assert_eq(say(&p, i, length_of(i)), 0);
+		join(&latest, &m.ring, 0, TORC_LOSSLESS);
+		CHECK(latest.count == i + 1, "latest is %ju of %ju",
+		      (uintmax_t)latest.count, (uintmax_t)i + 1);
+		torc_consumer_leave(&latest);
+		join(&latest, &m.ring, TORC_NO_SLOT, 0);
+		CHECK(latest.count == i + 1, "latest is %ju of %ju",
+		      (uintmax_t)latest.count, (uintmax_t)i + 1);
+		join(&oldest, &m.ring, TORC_NO_SLOT, TORC_OLDEST);
+		join(&held, &m.ring, 1, TORC_LOSSLESS | TORC_OLDEST);
+		CHECK(held.cursor == oldest.cursor, "the oldest is not old");
+		for (uint64_t k = held.count; k <= i; k++)
+			hear(&held, k, length_of(k));
+		hear_nothing(&held);
+		torc_consumer_leave(&held);
+	}
+}
+
+/* Behind the proposed floor, not behind the floor. */
+BOTH_KINDS(joins_behind_a_proposal)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer slow, c;
+	uint64_t said = 0;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	join(&slow, &m.ring, 0, TORC_LOSSLESS);
+	while (!say(&p, said, 24))
+		said++;
+	cr_assert_eq(torc_load_relaxed(&m.ring.shm->floor), 0);
+	cr_assert_neq(torc_load_relaxed(&m.ring.shm->proposed), 0);
+	join(&c, &m.ring, 1, TORC_LOSSLESS | TORC_OLDEST);
+	cr_expect_eq(c.count, CAPACITY / 16 / 32);
+	for (uint64_t i = c.count; i < said; i++)
+		hear(&c, i, 24);
+	hear_nothing(&c);
+}
+
+BOTH_KINDS(peeks_the_same_until_release)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	struct torc_message a, b, many[8];
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	join(&c, &m.ring, 0, TORC_LOSSLESS);
+	for (uint64_t i = 0; i < 6; i++)
+		cr_assert_eq(say(&p, i, 30), 0);
+	for (unsigned int i = 0; i < 5; i++) {
+		cr_assert_eq(torc_consumer_peek(&c, &a), 0);
+		cr_assert_eq(torc_consumer_peek(&c, &b), 0);
+		cr_assert_eq(memcmp(&a, &b, sizeof(a)), 0);
+		check_message(&m.ring, &a, 0, 30);
+	}
+	cr_assert_eq(torc_consumer_peek_batch(&c, many, 4), 4);
+	cr_assert_eq(torc_consumer_peek_batch(&c, many, 2), 2);
+	cr_assert_eq(torc_consumer_release(&c), 0);
+	/* The last call's two, not the four before. */
+	hear(&c, 2, 30);
+	cr_assert_eq(torc_consumer_release(&c), 0);
+	cr_assert_eq(torc_consumer_peek_batch(&c, many, 8), 3);
+	for (unsigned int i = 0; i < 3; i++)
+		check_message(&m.ring, &many[i], 3 + i, 30);
+	cr_assert_eq(torc_consumer_release(&c), 0);
+	hear_nothing(&c);
+}
+
+BOTH_KINDS(leaves_a_message_that_the_buffer_is_too_small_for)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	struct torc_message got;
+	unsigned char buffer[64] = { 0 };
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	join(&c, &m.ring, 0, TORC_LOSSLESS);
+	cr_assert_eq(say(&p, 0, 50), 0);
+	cr_assert_eq(torc_consumer_receive(&c, buffer, 49, &got), -EMSGSIZE);
+	cr_assert_eq(got.length, 50);
+	cr_assert_eq(buffer[0], 0);
+	cr_assert_eq(torc_consumer_receive(&c, buffer, 50, &got), 0);
+	cr_assert_eq(got.data, (const void *)buffer);
+	cr_assert_eq(memcmp(buffer, body_of(0), 50), 0);
+	cr_assert_eq(torc_consumer_receive(&c, buffer, 50, &got), -EAGAIN);
+}
+
+BOTH_KINDS(tells_an_evicted_consumer_what_it_lost)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	struct torc_message message;
+	uint64_t said = 0;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	join(&c, &m.ring, 0, TORC_LOSSLESS);
+	while (!say(&p, said, 70))
+		said++;
+	for (uint64_t i = 0; i < 3; i++)
+		hear(&c, i, 70);
+	cr_assert_eq(torc_consumer_peek(&c, &message), 0);
+	torc_store_release(&torc_subscriber_slot(&m.ring, 0)->state,
+			   TORC_SUBSCRIBER_EVICTED);
+	for (unsigned int i = 0; i < 200; i++)
+		cr_assert_eq(say(&p, said++, 70), 0);
+	cr_assert_eq(torc_consumer_release(&c), -ESTALE);
+	cr_expect(c.evicted);
+	/* Three heard, the rest up to the floor lost. */
+	cr_expect_eq(c.lost, c.floor.count - 3);
+	cr_expect_gt(c.lost, 100);
+	cr_expect_eq(torc_load_relaxed(&c.slot->lost), c.lost);
+	cr_assert_eq(torc_consumer_peek(&c, &message), -ESTALE);
+	cr_assert_eq(torc_consumer_peek(&c, &message), -ESTALE);
+	torc_consumer_leave(&c);
+	join(&c, &m.ring, 0, TORC_LOSSLESS | TORC_OLDEST);
+	hear(&c, c.count, 70);
+}
+
+/* ---- Reserving ---------------------------------------------------------- */
+
+BOTH_KINDS(shrinks_a_message_at_commit)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	void *payload = NULL;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	join(&c, &m.ring, 0, TORC_LOSSLESS);
+	for (uint64_t i = 0; i < 20000; i++) {
+		size_t most = length_of(i) + i % 200;
+		size_t length = most - length_of(i) % (most / 2 + 1);
+
+		cr_assert_eq(reserve(&p, most, &payload), 0);
+		memset(payload, 0x5a, most);
+		memcpy(payload, body_of(i), length);
+		/* Nothing is seen before. */
+		hear_nothing(&c);
+		commit(&p, length);
+		hear(&c, i, length);
+		hear_nothing(&c);
+	}
+}
+
+BOTH_KINDS(forgets_what_was_reserved_and_given_up)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	void *payload = NULL;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	join(&c, &m.ring, 0, TORC_LOSSLESS);
+	for (uint64_t i = 0; i < 5000; i++) {
+		for (uint64_t n = i % 7; n--;) {
+			size_t length = length_of(i * 7 + n);
+
+			cr_assert_eq(reserve(&p, length, &payload), 0);
+			memset(payload, 0xff, length);
+			give_up(&p);
+			hear_nothing(&c);
+		}
+		cr_assert_eq(say(&p, i, length_of(i)), 0);
+		hear(&c, i, length_of(i));
+	}
+}
+
+/* Nothing but pads: a consumer that finds no message must still let go. */
+BOTH_KINDS(is_not_held_up_by_pads_alone)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	void *payload = NULL;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	join(&c, &m.ring, 0, TORC_LOSSLESS);
+	for (unsigned int i = 0; i < 2000; i++) {
+		if (reserve(&p, length_of(i), &payload)) {
+			hear_nothing(&c);
+			cr_assert_eq(reserve(&p, length_of(i), &payload), 0);
+		}
+		give_up(&p);
+	}
+	hear_nothing(&c);
+	cr_assert_eq(say(&p, 0, 9), 0);
+	hear(&c, 0, 9);
+}
+
+Test(ring_mp, waits_at_a_reservation_and_names_it)
+{
+	struct memory m;
+	struct producer a, b;
+	struct torc_consumer c;
+	uint64_t said = 1;
+	void *payload = NULL;
+
+	small_ring(&m, TORC_KIND_MP, 0);
+	begin(&a, &m.ring, 0);
+	begin(&b, &m.ring, 1);
+	join(&c, &m.ring, 0, TORC_LOSSLESS);
+	cr_assert_eq(say(&a, 0, 8), 0);
+	hear(&c, 0, 8);
+	cr_assert_eq(reserve(&b, 60, &payload), 0);
+	memcpy(payload, body_of(1), 60);
+	while (!say(&a, said + 1, 20)) {
+		said++;
+		hear_nothing(&c);
+	}
+	cr_expect_eq(a.mp.blocked, TORC_MP_STUCK);
+	cr_expect_eq(a.mp.stuck_at, 16);
+	commit(&b, 60);
+	hear(&c, 1, 60);
+	for (uint64_t i = 2; i <= said; i++)
+		hear(&c, i, 20);
+	hear_nothing(&c);
+	cr_assert_eq(say(&a, said + 1, 20), 0);
+}
+
+Test(ring_mp, numbers_messages_by_their_publisher)
+{
+	struct memory m;
+	struct producer p[4];
+	struct torc_consumer c;
+	struct torc_message message;
+
+	small_ring(&m, TORC_KIND_MP, 0);
+	join(&c, &m.ring, 0, TORC_LOSSLESS);
+	for (uint32_t i = 0; i < 4; i++)
+		begin(&p[i], &m.ring, i);
+	for (unsigned int i = 0; i < 1000; i++) {
+		uint32_t slot = i * 5 / 3 % 4;
+
+		cr_assert_eq(say(&p[slot], i, 12), 0);
+		cr_assert_eq(torc_consumer_peek(&c, &message), 0);
+		cr_assert_eq(message.publisher, slot);
+		hear(&c, i, 12);
+	}
+}
+
+/* ---- Batches ------------------------------------------------------------ */
+
+BOTH_KINDS(publishes_and_receives_batches_across_the_end)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	struct torc_span spans[8];
+	struct torc_message got[16];
+	uint64_t said = 0, heard = 0;
+	unsigned int crossed = 0;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	join(&c, &m.ring, 0, TORC_LOSSLESS);
+	for (unsigned int round = 0; round < 20000; round++) {
+		uint64_t from = c.cursor;
+		int count = 1 + (int)(round * 5 % 8), n, took;
+
+		for (int i = 0; i < count; i++) {
+			spans[i].data = body_of(said + (uint64_t)i);
+			spans[i].length = length_of(said + (uint64_t)i) /
+					  (round % 3 ? 8 : 2);
+		}
+		took = publish_batch(&p, spans, count);
+		CHECK(took >= 1 && took <= count, "batch: %d", took);
+		n = torc_consumer_peek_batch(&c, got, 16);
+		CHECK(n == took, "%d of %d", n, took);
+		for (int i = 0; i < n; i++)
+			check_message(&m.ring, &got[i], heard + (uint64_t)i,
+				      spans[i].length);
+		cr_assert_eq(torc_consumer_release(&c), 0);
+		crossed += from / CAPACITY != c.cursor / CAPACITY && took > 1;
+		heard += (uint64_t)n;
+		said += (uint64_t)took;
+	}
+	hear_nothing(&c);
+	cr_expect_gt(crossed, 100);
+}
+
+/* At every offset, so that the end falls into each place of it. */
+BOTH_KINDS(puts_a_batch_at_every_offset)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	struct torc_span spans[5];
+
+	small_ring(&m, kind, 0);
+	for (uint64_t offset = 0; offset < CAPACITY; offset += 16) {
+		for (size_t n = 0; n < 100; n += 9) {
+			memory_format(&m, offset);
+			memset(m.ring.data, 0, CAPACITY);
+			begin(&p, &m.ring, 0);
+			join(&c, &m.ring, 0, TORC_LOSSLESS);
+			for (unsigned int i = 0; i < 5; i++)
+				spans[i] = (struct torc_span){
+					body_of(i), n * (i % 2 + 1) / 2
+				};
+			CHECK(publish_batch(&p, spans, 5) == 5, "batch");
+			for (unsigned int i = 0; i < 5; i++)
+				hear(&c, i, spans[i].length);
+			hear_nothing(&c);
+			CHECK(!say(&p, 5, n), "publish");
+			hear(&c, 5, n);
+		}
+	}
+}
+
+BOTH_KINDS(takes_as_much_of_a_batch_as_the_longest_record)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	struct torc_span spans[200];
+	int fits;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	join(&c, &m.ring, 0, TORC_LOSSLESS);
+	for (unsigned int i = 0; i < 200; i++)
+		spans[i] = (struct torc_span){ body_of(i), 24 };
+	fits = (int)(m.ring.record_max / 32);
+	cr_assert_eq(publish_batch(&p, spans, 200), fits);
+	cr_assert_eq(publish_batch(&p, spans + fits, fits - 1), fits - 1);
+	for (int i = 0; i < 2 * fits - 1; i++)
+		hear(&c, (uint64_t)i, 24);
+	hear_nothing(&c);
+	/* One that is too long ends the batch before it. */
+	spans[2].length = (size_t)m.ring.record_max;
+	for (int i = 0; i < 2; i++)
+		spans[i].data = body_of((uint64_t)(2 * fits - 1 + i));
+	cr_assert_eq(publish_batch(&p, spans, 5), 2);
+	hear(&c, (uint64_t)(2 * fits - 1), 24);
+	hear(&c, (uint64_t)(2 * fits), 24);
+	cr_assert_eq(publish_batch(&p, spans + 2, 5), -EMSGSIZE);
+}
+
+BOTH_KINDS(rejects_a_batch_when_full)
+{
+	struct memory m;
+	struct producer p;
+	struct torc_consumer c;
+	struct torc_span spans[4];
+	uint64_t said = 0;
+	int r;
+
+	small_ring(&m, kind, 0);
+	begin(&p, &m.ring, 0);
+	join(&c, &m.ring, 0, TORC_LOSSLESS);
+	for (;; said += 4) {
+		for (unsigned int i = 0; i < 4; i++)
+			spans[i] = (struct torc_span){ body_of(said + i), 50 };
+		r = publish_batch(&p, spans, 4);
+		if (r < 0)
+			break;
+		cr_assert_eq(r, 4);
+	}
+	cr_assert_eq(r, -EAGAIN);
+	for (uint64_t i = 0; i < said; i++)
+		hear(&c, i, 50);
+	hear_nothing(&c);
+	cr_assert_eq(publish_batch(&p, spans, 4), 4);
+	hear(&c, said, 50);
+}
