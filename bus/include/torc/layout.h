@@ -57,7 +57,7 @@ struct torc_ring {
  * Less in small rings.  Many publishers zero in steps of so much, so that few
  * messages have to; one publisher never goes as far.
  */
-#define TORC_AHEAD_MAX		1024u
+#define TORC_AHEAD_MAX		4096u
 
 /* Distance from position @b to position @a; positions may wrap. */
 static inline int64_t torc_distance(uint64_t a, uint64_t b)

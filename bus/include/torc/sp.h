@@ -57,6 +57,12 @@ static inline void torc_sp_set_limit(struct torc_sp *sp)
 /* Distance that the zeroed bytes keep from the line of the tail. */
 #define TORC_SP_AHEAD	128u
 #define TORC_SP_LINE	64u
+/*
+ * And after a record of several lines, but no longer than this, the length of
+ * another.  Round trips of 256 and 1024 bytes took 3.3 and 4.9 times that of a
+ * bare word without and 1.8 and 2.9 with it; a stream of 1024 bytes is 8 % slower.
+ */
+#define TORC_SP_ALIKE	2048u
 
 static __attribute__((noinline, unused)) void
 torc_sp_zero(struct torc_sp *sp, uint64_t from, uint64_t to)
@@ -65,12 +71,16 @@ torc_sp_zero(struct torc_sp *sp, uint64_t from, uint64_t to)
 	sp->zeroed = to;
 }
 
-/* Keep the distance, now that the tail is at @end. */
-static inline void torc_sp_zero_ahead(struct torc_sp *sp, uint64_t end)
+/* Keep the distance, the tail being at @end behind a record of @size bytes. */
+static inline void torc_sp_zero_ahead(struct torc_sp *sp, uint64_t end,
+				      uint64_t size)
 {
 	uint64_t to = torc_align(end, TORC_SP_LINE) + TORC_SP_AHEAD;
 
-	if (to == sp->zeroed)
+	if (size > TORC_SP_LINE && size <= TORC_SP_ALIKE &&
+	    size + TORC_SP_LINE + TORC_SP_AHEAD <= sp->ring.ahead)
+		to += torc_align(size, TORC_SP_LINE);
+	if (torc_distance(to, sp->zeroed) <= 0)
 		return;
 	if (torc_likely(to - sp->zeroed == TORC_SP_LINE)) {
 		torc_zero(torc_header_at(&sp->ring, sp->zeroed), TORC_SP_LINE);
@@ -118,7 +128,7 @@ static inline int torc_sp_init(struct torc_sp *sp, const struct torc_ring *ring)
 	torc_store_relaxed(&ring->shm->tail, sp->tail);
 	/* The last producer left room for it. */
 	sp->zeroed = sp->tail + TORC_RECORD_ALIGN;
-	torc_sp_zero_ahead(sp, sp->tail);
+	torc_sp_zero_ahead(sp, sp->tail, 0);
 	torc_sp_set_limit(sp);
 	return 0;
 }
@@ -200,6 +210,7 @@ static inline void torc_sp_advance(struct torc_sp *sp, uint64_t header,
 				   uint64_t end, uint64_t count)
 {
 	const struct torc_ring *ring = &sp->ring;
+	uint64_t size = end - sp->tail;
 
 	/* MO(torc_sp_advance:A): ordered before B; who gets this record finds
 	 * the next header zero or committed, never what was there before. */
@@ -209,7 +220,7 @@ static inline void torc_sp_advance(struct torc_sp *sp, uint64_t header,
 	torc_store_release(torc_header_at(ring, sp->tail), header);
 	sp->tail = end;
 	sp->count += count;
-	torc_sp_zero_ahead(sp, end);
+	torc_sp_zero_ahead(sp, end, size);
 }
 
 /**
@@ -300,7 +311,7 @@ static inline bool torc_sp_publish_short(struct torc_sp *sp, const void *data,
 	torc_store_release(header, TORC_HEADER(TORC_RECORD_MESSAGE, 0, length));
 	sp->tail = end;
 	sp->count++;
-	torc_sp_zero_ahead(sp, end);
+	torc_sp_zero_ahead(sp, end, 0);
 	return true;
 }
 
