@@ -549,7 +549,7 @@ Test(participants, handles_are_refused_in_a_child_and_work_in_the_parent)
 }
 
 /* The test's end of it, closed, ends the grandchild. */
-static int end_pipe[2];
+static int end_pipe[2], begin_pipe[2];
 
 static int outlive_parent(void *context)
 {
@@ -557,15 +557,19 @@ static int outlive_parent(void *context)
 
 	(void)context;
 	close(end_pipe[1]);
+	cr_assert_eq(write(begin_pipe[1], "x", 1), 1);
 	return read(end_pipe[0], &c, 1) == 0 ? 0 : 1;
 }
 
 static int fork_and_end(void *context)
 {
+	char c;
+
 	pub_open(topic_again(context));
 	if (!fork())
 		_exit(outlive_parent(NULL));
-	return 0;
+	/* Until it has begun, it has not let go of anything. */
+	return read(begin_pipe[0], &c, 1) == 1 ? 0 : 1;
 }
 
 Test(participants, a_child_that_outlives_its_parent_keeps_no_lock)
@@ -574,6 +578,7 @@ Test(participants, a_child_that_outlives_its_parent_keeps_no_lock)
 	struct torc_publisher *pub;
 
 	cr_assert_eq(pipe(end_pipe), 0);
+	cr_assert_eq(pipe(begin_pipe), 0);
 	cr_assert_eq(child_end(child_start(fork_and_end, topic)), 0);
 	MUST(torc_pub_open(topic, NULL, &pub));
 	torc_pub_close(pub);
