@@ -351,7 +351,7 @@ int torc_pub_publish(struct torc_publisher *pub, const void *data,
 		     size_t length)
 {
 	if (torc_unlikely(length > TORC_SHORT - TORC_HEADER_SIZE || pub->many ||
-			  pub->forkable.forked || pub->reserved ||
+			  pub->forkable.forked ||
 			  !torc_sp_publish_short(&pub->sp, data, length)))
 		return publish(pub, data, length);
 	/* As torc_wake_if_armed(). */
