@@ -233,8 +233,8 @@ void torc_waiting_begin(struct torc_waiting *waiting, uint64_t spin_ns,
 			uint64_t yield_ns, int64_t timeout_ns);
 
 /*
- * Wait for one of @words to be woken, a moment at a time, until @ready.  0 when
- * ready, -EAGAIN after one sleep that was not, -ETIMEDOUT, -EINTR.
+ * Wait for one of @words to be woken, until @ready, TORC_SLEEP_NS at most.  0 when
+ * ready, -EAGAIN if not yet, -ETIMEDOUT, -EINTR.
  */
 int torc_wait_turn(const struct torc_waiting *waiting, uint32_t *const *words,
 		   int count, bool (*ready)(void *context), void *context);

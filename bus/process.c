@@ -25,6 +25,7 @@ static uint64_t start_time_of(uint32_t pid)
 {
 	char path[32], text[512], *p;
 	unsigned long long start = 0;
+	long threads = 0;
 	char state;
 	ssize_t n;
 	int fd;
@@ -42,10 +43,11 @@ static uint64_t start_time_of(uint32_t pid)
 	p = strrchr(text, ')');
 	if (!p || sscanf(p + 1,
 			 " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u "
-			 "%*d %*d %*d %*d %*d %*d %llu",
-			 &state, &start) != 2)
+			 "%*d %*d %*d %*d %ld %*d %llu",
+			 &state, &threads, &start) != 3)
 		return 0;
-	return state == 'Z' || state == 'X' ? 0 : start;
+	/* A main thread that ended leaves a zombie while others run. */
+	return (state == 'Z' && threads <= 1) || state == 'X' ? 0 : start;
 }
 
 void torc_process_self(struct torc_process *ret)

@@ -151,6 +151,7 @@ struct attempt {
 	uint64_t needed;	/* bytes of payload */
 	uint64_t stalled_since;	/* EVICT: when the cursor last moved */
 	uint64_t cursor;
+	uint32_t slot;
 };
 
 /* Messages that this publisher drops instead of waiting. */
@@ -205,8 +206,9 @@ static int evict_when_due(struct attempt *attempt, uint64_t now)
 		return 0;
 	cursor = torc_load_relaxed(
 		&torc_subscriber_slot(&pub->view.ring, slot)->cursor);
-	if (cursor != attempt->cursor) {
+	if (cursor != attempt->cursor || slot != attempt->slot) {
 		attempt->cursor = cursor;
+		attempt->slot = slot;
 		attempt->stalled_since = now;
 	}
 	if (pub->options.timeout_ns > 0 &&

@@ -86,6 +86,10 @@ static bool skip_dead(struct torc_subscriber *sub)
 	/* What was looked at is in place only if the floor is not past it. */
 	if (torc_consumer_lapped(c))
 		return false;
+	/* No publisher claims beyond the window: the ring is damaged. */
+	if (torc_distance(c->cursor + claim.length,
+			  c->floor.position + ring->window) > 0)
+		return false;
 	torc_consumer_skip(c, claim.length);
 	return true;
 }
@@ -219,6 +223,9 @@ static bool has_message(struct torc_subscriber *sub)
 {
 	struct torc_message message;
 
+	/* Peeked and not released: another look would change what is. */
+	if (sub->consumer.next != sub->consumer.cursor)
+		return true;
 	return torc_consumer_peek(&sub->consumer, &message) != -EAGAIN;
 }
 

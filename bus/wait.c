@@ -5,13 +5,15 @@
  * Who waits spins, then yields, then sleeps.  A sleeper arms the word, makes all
  * wakers' processors pass a barrier with membarrier(), looks once more, and
  * sleeps on the value it armed.  So a waker needs no fence: either it sees the
- * word armed, or its store came before the sleeper's last look.  A waker wakes
- * first and then clears the word, by compare-and-swap from the value it saw: if
- * it dies in between, the word wakes again; and it cannot clear what a later
- * sleeper armed, because arming changes the sequence.
+ * word armed, or its store came before the sleeper's last look.  A waker clears
+ * the word first, by compare-and-swap from the value it saw, and then wakes: a
+ * sleeper that was about to sleep finds another value and looks again.  (The
+ * other way round it could fall asleep between the two, on a word that nobody
+ * would wake.)  What a later sleeper armed it cannot clear, because arming
+ * changes the sequence.
  *
- * A waker that dies between its store and the wake leaves nobody to wake, so no
- * sleep is longer than TORC_SLEEP_NS.
+ * A waker that dies before the wake wakes nobody, so no sleep is longer than
+ * TORC_SLEEP_NS.
  */
 #include "internal.h"
 
@@ -65,8 +67,8 @@ void torc_wake(uint32_t *word)
 
 	if (!(seen & TORC_WORD_ARMED))
 		return;
-	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 	torc_cas(word, seen, seen & ~TORC_WORD_ARMED);
+	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 /* Arm @word, with a new sequence; returns what it holds then. */
@@ -155,7 +157,7 @@ void torc_waiting_begin(struct torc_waiting *waiting, uint64_t spin_ns,
 int torc_wait_turn(const struct torc_waiting *waiting, uint32_t *const *words,
 		   int count, bool (*ready)(void *context), void *context)
 {
-	uint64_t now, ns = TORC_SLEEP_NS;
+	uint64_t started = torc_now_ns(), now, ns = TORC_SLEEP_NS;
 	int r;
 
 	for (;;) {
@@ -169,6 +171,9 @@ int torc_wait_turn(const struct torc_waiting *waiting, uint32_t *const *words,
 		now = torc_now_ns();
 		if (now >= waiting->deadline)
 			return -ETIMEDOUT;
+		/* The caller may have to look after the dead. */
+		if (now - started >= TORC_SLEEP_NS)
+			return -EAGAIN;
 		if (now < waiting->spin_until)
 			continue;
 		if (now >= waiting->yield_until)

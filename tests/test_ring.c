@@ -110,6 +110,39 @@ BOTH_KINDS(runs_through_positions_that_wrap)
 	}
 }
 
+/* How far is zeroed ahead depends on the capacity and on the lengths. */
+BOTH_KINDS(runs_on_rings_of_all_sizes)
+{
+	uint64_t said, heard;
+
+	for (uint64_t capacity = 4096; capacity <= 1 << 18; capacity *= 2) {
+		const struct torc_ring_config config = {
+			.capacity = capacity, .kind = kind
+		};
+		struct memory m;
+		struct producer p;
+		struct torc_consumer c;
+
+		memory_make(&m, &config);
+		begin(&p, &m.ring, 0);
+		join(&c, &m.ring, 0, TORC_LOSSLESS);
+		said = heard = 0;
+		for (unsigned int lap = 0; lap < 100; lap++) {
+			/* To the brim with one length, and all out again. */
+			size_t length = lap * 53 % 4500;
+
+			if (length > torc_message_max(&m.ring))
+				continue;
+			while (!say(&p, said, length))
+				said++;
+			for (; heard < said; heard++)
+				hear(&c, heard, length);
+			hear_nothing(&c);
+		}
+		munmap(m.base - 4096, m.size + 8192);
+	}
+}
+
 /* More marks than the table has places, many times. */
 BOTH_KINDS(goes_round_the_table_of_marks)
 {

@@ -112,6 +112,38 @@ static inline int torc_consumer_begin_unheld(struct torc_consumer *c,
 	return 0;
 }
 
+/*
+ * Where a consumer with a slot begins.  A publisher may evict it while it is
+ * joining: then the floor passes what it held, and it starts again.
+ */
+static inline int torc_consumer_begin_held(struct torc_consumer *c,
+					   uint32_t flags,
+					   struct torc_mark *ret)
+{
+	const torc_u64 *floor = &c->ring.shm->floor;
+	struct torc_mark held;
+	int r, walked = 0;
+
+	for (unsigned int tries = 0; tries < 100; tries++) {
+		r = torc_consumer_hold(c, &held);
+		if (r)
+			return r;
+		*ret = held;
+		if (!(flags & TORC_OLDEST))
+			walked = torc_consumer_skip_to_latest(&c->ring, ret,
+							      true);
+		/* MO(torc_consumer_begin_held:A), as torc_consumer_lapped:A */
+		torc_fence_acquire();
+		r = torc_mark_current(&c->ring, floor, &c->floor);
+		if (r)
+			return r;
+		if (torc_distance(c->floor.position, held.position) <= 0)
+			return walked;
+	}
+	*ret = c->floor;
+	return 0;
+}
+
 /**
  * torc_consumer_join() - begin to consume
  * @c:		the consumer
@@ -149,12 +181,7 @@ static inline int torc_consumer_join(struct torc_consumer *c,
 			return -EINVAL;
 		c->slot = torc_subscriber_slot(ring, slot);
 		torc_store_relaxed(&c->slot->lost, 0);
-		r = torc_consumer_hold(c, &begin);
-		if (!r)
-			r = torc_mark_current(ring, &ring->shm->floor,
-					      &c->floor);
-		if (!r && !(flags & TORC_OLDEST))
-			r = torc_consumer_skip_to_latest(ring, &begin, false);
+		r = torc_consumer_begin_held(c, flags, &begin);
 	}
 	if (r) {
 		if (c->slot)

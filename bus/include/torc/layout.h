@@ -445,8 +445,8 @@ static inline int torc_mark_current(const struct torc_ring *ring,
 				    const torc_u64 *word, struct torc_mark *ret)
 {
 	for (unsigned int tries = 0; tries < 1000; tries++) {
-		/* MO(torc_mark_current:A), pairs with torc_sp_make_room:B and
-		 * torc_floor_advance:B: the mark is noted, and what lies before
+		/* MO(torc_mark_current:A), pairs with torc_sp_make_room:B and :D
+		 * and torc_floor_advance:B: the mark is noted, and what lies before
 		 * it was committed. */
 		uint64_t index = torc_load_acquire(word);
 

@@ -151,6 +151,10 @@ static inline int torc_floor_advance(struct torc_mp *mp,
 	torc_fence_full();
 	gate = torc_gate(ring, floor->position, tail, &mp->blocker);
 	if (torc_distance(next.position, gate) > 0) {
+		/* As above: who comes late knows nothing. */
+		torc_fence_acquire();
+		if (torc_load_relaxed(&shm->floor) != floor->index)
+			return 0;
 		mp->blocked = TORC_MP_FULL;
 		return -EAGAIN;
 	}
@@ -256,6 +260,11 @@ static inline int torc_mp_reserve(struct torc_mp *mp, size_t length,
 	size = torc_record_size(length);
 	for (;;) {
 		claim = torc_load_relaxed(tail);
+		/* No publisher leaves it so: the memory is damaged. */
+		if (torc_unlikely(claim % TORC_RECORD_ALIGN)) {
+			r = -EPROTO;
+			break;
+		}
 		start = torc_record_place(ring, claim, size);
 		end = start + size;
 		if (torc_unlikely(torc_distance(end + ring->ahead,
@@ -379,6 +388,10 @@ static inline int torc_mp_publish_batch(struct torc_mp *mp,
 
 	for (;;) {
 		claim = torc_load_relaxed(tail);
+		if (torc_unlikely(claim % TORC_RECORD_ALIGN)) {
+			r = -EPROTO;
+			break;
+		}
 		r = fits = torc_batch_measure(ring, claim, spans, count, &end);
 		if (fits < 0)
 			break;

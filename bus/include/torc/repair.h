@@ -186,6 +186,7 @@ static inline int torc_claim_repair(const struct torc_ring *ring,
 {
 	uint64_t *header = torc_header_at(ring, position);
 	struct torc_claim claim, again;
+	struct torc_mark floor;
 	int r;
 
 	r = torc_claim_outcome(ring, position, death, &claim);
@@ -195,6 +196,16 @@ static inline int torc_claim_repair(const struct torc_ring *ring,
 	r = torc_claim_outcome(ring, position, death, &again);
 	if (r <= 0)
 		return r;
+	/*
+	 * Others may have settled it, and lapped us, since the caller found it.
+	 * If not by now, they cannot any more: its owner is dead, and held.
+	 */
+	torc_fence_acquire();
+	r = torc_mark_current(ring, &ring->shm->floor, &floor);
+	if (r)
+		return r;
+	if (torc_distance(position, floor.position) < 0)
+		return 0;
 	/* Not over the header of a winner that lived until a moment ago. */
 	if (!torc_racy_load(header) &&
 	    !torc_cas(header, (uint64_t)0,

@@ -170,7 +170,9 @@ static __attribute__((noinline, unused)) int torc_sp_make_room(struct torc_sp *s
 				     &marks[target % TORC_MARKS].position),
 			     needed) < 0)
 		target++;
-	torc_store_relaxed(&shm->proposed, target);
+	/* MO(torc_sp_make_room:D), pairs with torc_mark_current:A: the mark is
+	 * noted before it is proposed. */
+	torc_store_release(&shm->proposed, target);
 	/* MO(torc_sp_make_room:A), pairs with torc_consumer_hold:C.  Dekker:
 	 * either the gate shows a joining consumer's cursor, or the consumer
 	 * sees the proposal and joins behind it. */
