@@ -6,7 +6,6 @@
  */
 #include "internal.h"
 
-#include <ck_pr.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -128,17 +127,13 @@ err_close:
 
 struct torc_bus *torc_bus_ref(struct torc_bus *bus)
 {
-	ck_pr_inc_32(&bus->references);
+	torc_add(&bus->references, 1u);
 	return bus;
 }
 
 struct torc_bus *torc_bus_close(struct torc_bus *bus)
 {
-	bool last = false;
-
-	if (bus)
-		ck_pr_dec_32_zero(&bus->references, &last);
-	if (!last)
+	if (!bus || torc_add(&bus->references, -1u))
 		return NULL;
 	close(bus->fd);
 	free(bus);
@@ -209,6 +204,9 @@ int torc_bus_remove(struct torc_bus *bus, const char *name, unsigned int flags)
 
 	if (r)
 		return r;
+	if (flags & ~TORC_REMOVE_STALE)
+		return torc_fail(-EINVAL, "%s: flags %#x make no sense", name,
+				 flags);
 	torc_name_to_file(name, file);
 	r = torc_shm_remove(bus->fd, file, flags);
 	if (r == -ENOENT)

@@ -59,6 +59,8 @@ const char *torc_strerror(int error)
 		{ -EINVAL, "bad name, address, option or argument" },
 		{ -ENOSPC, "no room for the ring: use a smaller capacity or "
 			   "free memory" },
+		{ -E2BIG, "more than a ring can have: use a smaller capacity "
+			  "or fewer slots" },
 		{ -ENOMEM, "out of memory" },
 		{ -EACCES, "permission denied: ask the topic's owner for "
 			   "another mode" },

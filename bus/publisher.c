@@ -580,6 +580,11 @@ int torc_pub_open(struct torc_topic *topic,
 		return torc_fail(-ENOMEM, "%s: out of memory", topic->name);
 	if (options)
 		pub->options = *options;
+	if (pub->options.full > TORC_FULL_EVICT) {
+		free(pub);
+		return torc_fail(-EINVAL, "%s: no such way to be full",
+				 topic->name);
+	}
 	pub->forkable.fds[0] = pub->forkable.fds[1] = -1;
 	pub->topic = torc_topic_ref(topic);
 	torc_forkable_add(&pub->forkable);

@@ -5,7 +5,6 @@
  */
 #include "internal.h"
 
-#include <ck_pr.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,8 +205,9 @@ int torc_sub_dispatch(struct torc_subscriber *sub,
 				return r;
 			continue;
 		}
-		torc_sub_release(sub);
-		return r;
+		/* That it may have been garbled comes first. */
+		n = torc_sub_release(sub);
+		return n ? n : r;
 	}
 	return n;
 }
@@ -221,12 +221,18 @@ uint64_t torc_sub_lost(const struct torc_subscriber *sub)
 
 static bool has_message(struct torc_subscriber *sub)
 {
+	struct torc_consumer *c = &sub->consumer;
 	struct torc_message message;
+	int r;
 
-	/* Peeked and not released: another look would change what is. */
-	if (sub->consumer.next != sub->consumer.cursor)
+	/* What was peeked and not released is still the next message. */
+	if (c->next != c->cursor)
 		return true;
-	return torc_consumer_peek(&sub->consumer, &message) != -EAGAIN;
+	r = torc_consumer_peek(c, &message);
+	/* The caller has peeked nothing: there is nothing to be released. */
+	c->next = c->cursor;
+	c->next_count = c->count;
+	return r != -EAGAIN;
 }
 
 struct subs {
@@ -433,6 +439,11 @@ int torc_sub_open(struct torc_topic *topic,
 		return torc_fail(-ENOMEM, "%s: out of memory", topic->name);
 	if (options)
 		sub->options = *options;
+	if (sub->options.flags & ~(TORC_SUB_LOSSY | TORC_SUB_OLDEST)) {
+		free(sub);
+		return torc_fail(-EINVAL, "%s: flags %#x make no sense",
+				 topic->name, options->flags);
+	}
 	sub->options.spin_ns = patience(sub->options.spin_ns, TORC_SPIN_NS);
 	sub->options.yield_ns = patience(sub->options.yield_ns, TORC_YIELD_NS);
 	sub->forkable.fds[0] = sub->forkable.fds[1] = -1;

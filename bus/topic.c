@@ -4,7 +4,6 @@
  */
 #include "internal.h"
 
-#include <ck_pr.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,17 +15,13 @@
 
 struct torc_topic *torc_topic_ref(struct torc_topic *topic)
 {
-	ck_pr_inc_32(&topic->references);
+	torc_add(&topic->references, 1u);
 	return topic;
 }
 
 struct torc_topic *torc_topic_unref(struct torc_topic *topic)
 {
-	bool last = false;
-
-	if (topic)
-		ck_pr_dec_32_zero(&topic->references, &last);
-	if (!last)
+	if (!topic || torc_add(&topic->references, -1u))
 		return NULL;
 	if (topic->view.ring_base)
 		torc_topic_unmap(topic, &topic->view);
@@ -223,6 +218,12 @@ int torc_topic_open(struct torc_bus *bus, const char *address,
 
 	if (!options)
 		options = &defaults;
+	if (options->flags & ~(TORC_CREATE | TORC_EXCLUSIVE | TORC_MANY |
+			       TORC_PERSISTENT) ||
+	    (options->flags & (TORC_CREATE | TORC_EXCLUSIVE)) ==
+		    TORC_EXCLUSIVE)
+		return torc_fail(-EINVAL, "%s: flags %#x make no sense",
+				 address, options->flags);
 	mapping = torc_mapping_of(address, &rest);
 	if (!mapping)
 		return torc_fail(-EINVAL, "%s: no such kind of address; there "
@@ -277,7 +278,8 @@ int torc_topic_map(struct torc_topic *topic, enum torc_access access,
 	if (!r)
 		r = topic->mapping->map(topic, access, &view);
 	if (r == -ENOENT)
-		return torc_fail(-ESTALE, "%s: was removed", topic->name);
+		return torc_fail(-ENOENT, "%s: was removed meanwhile",
+				 topic->name);
 	if (r == -EACCES)
 		return torc_fail(r, "%s: you may not %s it; ask its owner for "
 				 "another mode", topic->name,

@@ -15,26 +15,26 @@
 #include <torc/ring.h>
 
 /* A check that costs nothing when it holds: millions of them are made. */
-#define CHECK(condition, ...)                           \
-	do {                                            \
-		if (!(condition))                       \
-			cr_assert_fail(__VA_ARGS__);    \
+#define CHECK(condition, ...)                        \
+	do {                                         \
+		if (!(condition))                    \
+			cr_assert_fail(__VA_ARGS__); \
 	} while (0)
 
 #define CAPACITY 4096u
 #define LONGEST 1024u
 
 /* A test that is run for either kind of ring. */
-#define BOTH_KINDS(name)                   \
-	static void name(uint32_t kind);   \
-	Test(ring_sp, name)                \
-	{                                  \
-		name(TORC_KIND_SP);        \
-	}                                  \
-	Test(ring_mp, name)                \
-	{                                  \
-		name(TORC_KIND_MP);        \
-	}                                  \
+#define BOTH_KINDS(name)                 \
+	static void name(uint32_t kind); \
+	Test(ring_sp, name)              \
+	{                                \
+		name(TORC_KIND_SP);      \
+	}                                \
+	Test(ring_mp, name)              \
+	{                                \
+		name(TORC_KIND_MP);      \
+	}                                \
 	static void name(uint32_t kind)
 
 /* ---- A ring in guarded memory ------------------------------------------- */
@@ -73,7 +73,8 @@ static inline void memory_format(struct memory *m, uint64_t first)
 	CHECK(!memory_attach(m), "attach");
 }
 
-static inline void memory_make(struct memory *m, const struct torc_ring_config *config)
+static inline void memory_make(struct memory *m,
+			       const struct torc_ring_config *config)
 {
 	cr_assert_eq(torc_ring_layout(config, &m->constants), 0);
 	m->size = m->constants.ring_size + m->constants.cursors_size;
@@ -83,12 +84,13 @@ static inline void memory_make(struct memory *m, const struct torc_ring_config *
 
 static inline void small_ring(struct memory *m, uint32_t kind, uint64_t first)
 {
-	const struct torc_ring_config config = { .capacity = CAPACITY,
-						 .kind = kind,
-						 .publishers = kind ==
-							 TORC_KIND_MP ? 4 : 1,
-						 .subscribers = 16,
-						 .first_position = first };
+	const struct torc_ring_config config = {
+		.capacity = CAPACITY,
+		.kind = kind,
+		.publishers = kind == TORC_KIND_MP ? 4 : 1,
+		.subscribers = 16,
+		.first_position = first
+	};
 
 	memory_make(m, &config);
 }
@@ -102,11 +104,12 @@ struct producer {
 };
 
 static inline void begin(struct producer *p, const struct torc_ring *ring,
-		  uint32_t slot)
+			 uint32_t slot)
 {
 	p->many = ring->kind == TORC_KIND_MP;
 	CHECK(!(p->many ? torc_mp_init(&p->mp, ring, slot)
-			: torc_sp_init(&p->sp, ring)), "init");
+			: torc_sp_init(&p->sp, ring)),
+	      "init");
 }
 
 static inline int publish(struct producer *p, const void *data, size_t length)
@@ -135,8 +138,8 @@ static inline void give_up(struct producer *p)
 		torc_mp_abort(&p->mp);
 }
 
-static inline int publish_batch(struct producer *p, const struct torc_span *spans,
-			 int count)
+static inline int publish_batch(struct producer *p,
+				const struct torc_span *spans, int count)
 {
 	return p->many ? torc_mp_publish_batch(&p->mp, spans, count)
 		       : torc_sp_publish_batch(&p->sp, spans, count);
@@ -177,8 +180,8 @@ static inline size_t length_of(uint64_t number)
 }
 
 static inline void check_message(const struct torc_ring *ring,
-			  const struct torc_message *m, uint64_t number,
-			  size_t length)
+				 const struct torc_message *m, uint64_t number,
+				 size_t length)
 {
 	const unsigned char *data = m->data;
 
@@ -188,7 +191,8 @@ static inline void check_message(const struct torc_ring *ring,
 	      (uintmax_t)number, m->length, length);
 	CHECK((uintptr_t)data % 8 == 0, "message %ju is not aligned",
 	      (uintmax_t)number);
-	CHECK(data >= ring->data && data + length <= ring->data + ring->capacity,
+	CHECK(data >= ring->data &&
+		      data + length <= ring->data + ring->capacity,
 	      "message %ju is not in the data", (uintmax_t)number);
 	CHECK(!memcmp(data, body_of(number), length), "message %ju is garbled",
 	      (uintmax_t)number);
@@ -215,14 +219,14 @@ static inline void hear_nothing(struct torc_consumer *c)
 }
 
 static inline void join(struct torc_consumer *c, const struct torc_ring *ring,
-		 uint32_t slot, uint32_t flags)
+			uint32_t slot, uint32_t flags)
 {
 	CHECK(!torc_consumer_join(c, ring, slot, flags), "join");
 }
 
 /* Messages @from to @to through the ring, of many lengths. */
-static inline void converse(struct producer *p, struct torc_consumer *c, uint64_t from,
-		     uint64_t to)
+static inline void converse(struct producer *p, struct torc_consumer *c,
+			    uint64_t from, uint64_t to)
 {
 	uint64_t heard = from;
 

@@ -22,23 +22,23 @@ static inline void zero_in_steps(void *to, size_t size);
 #undef torc_cas
 #undef torc_copy
 #undef torc_zero
-#define torc_copy_short(to, from, size)	  copy_in_steps((to), (from), (size))
+#define torc_copy_short(to, from, size) copy_in_steps((to), (from), (size))
 #define torc_copy_payload(to, from, size) copy_in_steps((to), (from), (size))
-#define torc_load_relaxed(p)	 (step(), __atomic_load_n((p), __ATOMIC_SEQ_CST))
-#define torc_load_acquire(p)	 torc_load_relaxed(p)
+#define torc_load_relaxed(p) (step(), __atomic_load_n((p), __ATOMIC_SEQ_CST))
+#define torc_load_acquire(p) torc_load_relaxed(p)
 #define torc_store_relaxed(p, v) (step(), __atomic_store_n((p), (v), 5))
 #define torc_store_release(p, v) torc_store_relaxed(p, v)
-#define torc_cas(p, old, desired)                                          \
-	__extension__({                                                    \
-		__typeof__(*(p)) cas_old = (old);                          \
-		step();                                                    \
-		__atomic_compare_exchange_n((p), &cas_old, (desired), 0,   \
-					    __ATOMIC_SEQ_CST,              \
-					    __ATOMIC_SEQ_CST);             \
+#define torc_cas(p, old, desired)                                        \
+	__extension__({                                                  \
+		__typeof__(*(p)) cas_old = (old);                        \
+		step();                                                  \
+		__atomic_compare_exchange_n((p), &cas_old, (desired), 0, \
+					    __ATOMIC_SEQ_CST,            \
+					    __ATOMIC_SEQ_CST);           \
 	})
-#define torc_copy(to, from, size)      copy_in_steps((to), (from), (size))
-#define torc_zero(to, size)	       zero_in_steps((to), (size))
-#define torc_racy_load(p)	       torc_load_relaxed(p)
+#define torc_copy(to, from, size) copy_in_steps((to), (from), (size))
+#define torc_zero(to, size) zero_in_steps((to), (size))
+#define torc_racy_load(p) torc_load_relaxed(p)
 #define torc_racy_copy(to, from, size) copy_in_steps((to), (from), (size))
 
 #include "ring_fixture.h"
@@ -52,8 +52,8 @@ struct fiber {
 	void (*body)(struct fiber *fiber);
 	void *argument;
 	uint64_t steps;
-	uint64_t dies_at;	/* 0: of old age */
-	uint64_t asleep_until;	/* in steps of all */
+	uint64_t dies_at;      /* 0: of old age */
+	uint64_t asleep_until; /* in steps of all */
 	bool done, dead;
 	char *stack;
 #ifdef TORC_TSAN
@@ -121,8 +121,8 @@ static inline void fiber_main(void)
 	to_scheduler(fiber);
 }
 
-static inline void fiber_start(struct fiber *fiber, void (*body)(struct fiber *),
-			void *argument)
+static inline void fiber_start(struct fiber *fiber,
+			       void (*body)(struct fiber *), void *argument)
 {
 	fiber->body = body;
 	fiber->argument = argument;
@@ -171,7 +171,7 @@ static inline bool dead_mask(void *context, uint32_t slot)
 
 /* Claim @length bytes as slot @slot would, up to and with winning it. */
 static inline uint64_t win(const struct torc_ring *ring, struct producer *p,
-		    uint64_t length)
+			   uint64_t length)
 {
 	uint64_t tail = torc_load_relaxed(&ring->shm->tail);
 
@@ -184,7 +184,7 @@ static inline uint64_t win(const struct torc_ring *ring, struct producer *p,
 
 /* The next message at @c, passing what @dead left. */
 static inline int peek_past(struct torc_consumer *c, struct torc_message *ret,
-		     const struct torc_death *death)
+			    const struct torc_death *death)
 {
 	struct torc_claim claim;
 	int r;

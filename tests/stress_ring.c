@@ -26,20 +26,20 @@
 
 #include <torc/ring.h>
 
-#define WORKERS_MAX	12u
-#define PUBLISHERS_MAX	4u
-#define LENGTH_MAX	512u
+#define WORKERS_MAX 12u
+#define PUBLISHERS_MAX 4u
+#define LENGTH_MAX 512u
 /* Messages in a round; all are in a table, to compare. */
-#define MESSAGES_MAX	(1u << 20)
+#define MESSAGES_MAX (1u << 20)
 
 struct round {
 	const char *name;
 	uint32_t kind;
 	uint32_t capacity;
 	unsigned int publishers;
-	unsigned int lossless;	/* from the beginning to the end */
+	unsigned int lossless; /* from the beginning to the end */
 	unsigned int lossy;
-	unsigned int joiners;	/* both, on and off */
+	unsigned int joiners; /* both, on and off */
 };
 
 static const struct round rounds[] = {
@@ -57,19 +57,19 @@ static const struct round rounds[] = {
 
 /* What a worker says of itself; the watchdog prints it. */
 struct report {
-	uint64_t messages;	/* published, or received */
+	uint64_t messages; /* published, or received */
 	uint64_t lost;
 	uint64_t position;
-	uint64_t joined;	/* times */
+	uint64_t joined; /* times */
 	char error[160];
 	unsigned char reserved[72];
 };
 
 struct shared {
 	struct report reports[WORKERS_MAX];
-	uint32_t over;		/* publishers that are done */
+	uint32_t over; /* publishers that are done */
 	uint32_t failed;
-	uint64_t seen[MESSAGES_MAX];	/* by sequence: who said what */
+	uint64_t seen[MESSAGES_MAX]; /* by sequence: who said what */
 };
 
 struct worker {
@@ -274,8 +274,10 @@ static void publisher_run(struct worker *w)
 	struct publisher p = { .w = w, .many = ring.kind == TORC_KIND_MP };
 	const uint64_t most = MESSAGES_MAX / now_on->publishers - 8;
 
-	CHECK(w, !(p.many ? torc_mp_init(&p.mp, &ring, w->slot)
-			  : torc_sp_init(&p.sp, &ring)), "init");
+	CHECK(w,
+	      !(p.many ? torc_mp_init(&p.mp, &ring, w->slot)
+		       : torc_sp_init(&p.sp, &ring)),
+	      "init");
 	while (p.number < most && !broken()) {
 		switch (dice(w, 8)) {
 		case 0:
@@ -310,7 +312,7 @@ struct subscriber {
 	struct worker *w;
 	struct torc_consumer c;
 	uint64_t begun, heard;
-	uint64_t last[PUBLISHERS_MAX];	/* number and 1 */
+	uint64_t last[PUBLISHERS_MAX]; /* number and 1 */
 };
 
 static void hear(struct subscriber *s, const struct torc_message *m,
@@ -328,16 +330,20 @@ static void hear(struct subscriber *s, const struct torc_message *m,
 	      "publisher %u", publisher);
 	CHECK(w, m->length == length_of(id), "length %zu of %zu", m->length,
 	      length_of(id));
-	CHECK(w, !memcmp(data + sizeof(id), pattern + (id * 7 & 1023),
-			 m->length - sizeof(id)), "garbled");
+	CHECK(w,
+	      !memcmp(data + sizeof(id), pattern + (id * 7 & 1023),
+		      m->length - sizeof(id)),
+	      "garbled");
 	CHECK(w, number >= s->last[publisher], "%ju after %ju of publisher %u",
 	      (uintmax_t)number, (uintmax_t)s->last[publisher], publisher);
 	s->last[publisher] = number + 1;
 	CHECK(w, m->sequence < MESSAGES_MAX, "sequence %ju",
 	      (uintmax_t)m->sequence);
-	CHECK(w, __atomic_compare_exchange_n(&shared->seen[m->sequence], &other,
-					     id, 0, __ATOMIC_RELAXED,
-					     __ATOMIC_RELAXED) || other == id,
+	CHECK(w,
+	      __atomic_compare_exchange_n(&shared->seen[m->sequence], &other,
+					  id, 0, __ATOMIC_RELAXED,
+					  __ATOMIC_RELAXED) ||
+		      other == id,
 	      "number %ju is %jx to one and %jx to another",
 	      (uintmax_t)m->sequence, (uintmax_t)id, (uintmax_t)other);
 	s->heard++;
@@ -441,8 +447,7 @@ static void subscriber_run(struct worker *w)
 			subscriber_settle(&s);
 			torc_consumer_leave(&s.c);
 			few = dice(w, 100);
-			w->slot = w->slot == TORC_NO_SLOT ? w->index :
-								  w->slot;
+			w->slot = w->slot == TORC_NO_SLOT ? w->index : w->slot;
 			subscriber_join(&s, dice(w, 4));
 			memset(s.last, 0, sizeof(s.last));
 		}
@@ -483,11 +488,12 @@ static void show(int signal)
 	(void)signal;
 	for (unsigned int i = 0; i < WORKERS_MAX; i++) {
 		const struct report *r = &shared->reports[i];
-		int n = snprintf(line, sizeof(line), "# worker %u: %" PRIu64
-				 " messages, %" PRIu64 " lost, at %" PRIu64
-				 ", joined %" PRIu64 " times %s\n", i,
-				 r->messages, r->lost, r->position, r->joined,
-				 r->error);
+		int n = snprintf(line, sizeof(line),
+				 "# worker %u: %" PRIu64 " messages, %" PRIu64
+				 " lost, at %" PRIu64 ", joined %" PRIu64
+				 " times %s\n",
+				 i, r->messages, r->lost, r->position,
+				 r->joined, r->error);
 
 		if (write(1, line, (size_t)n) < 0)
 			break;
@@ -542,8 +548,9 @@ static unsigned int cast(struct worker *workers, const struct round *round,
 	for (unsigned int i = 0; i < steady + round->joiners; i++, n++)
 		workers[n] = (struct worker){
 			.slot = i < round->lossless || i % 2 ? n : TORC_NO_SLOT,
-			.flags = i < round->lossless ? TORC_LOSSLESS :
-				 i % 3		     ? TORC_OLDEST : 0,
+			.flags = i < round->lossless ? TORC_LOSSLESS
+				 : i % 3	     ? TORC_OLDEST
+						     : 0,
 			.joins = i >= steady,
 		};
 	for (unsigned int i = 0; i < n; i++) {

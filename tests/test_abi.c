@@ -8,9 +8,9 @@
 
 /* ---- The layout --------------------------------------------------------- */
 
-#define AT(type, field, offset, size)                                       \
-	_Static_assert(offsetof(struct type, field) == (offset) &&          \
-		       sizeof(((struct type *)NULL)->field) == (size),      \
+#define AT(type, field, offset, size)                                          \
+	_Static_assert(offsetof(struct type, field) == (offset) &&             \
+			       sizeof(((struct type *)NULL)->field) == (size), \
 		       #type "." #field)
 
 AT(torc_constants_shm, magic, 0, 8);
@@ -74,19 +74,22 @@ _Static_assert(sizeof(struct torc_cursors_shm) == 384, "cursors");
 _Static_assert(TORC_CURSORS_SLOTS == 384, "slots");
 
 _Static_assert(TORC_ABI_VERSION == 1 && TORC_LINE == 128 && TORC_MARKS == 64 &&
-	       TORC_HEADER_SIZE == 8 && TORC_RECORD_ALIGN == 16 &&
-	       TORC_RECORD_NONE == 0 && TORC_RECORD_MESSAGE == 1 &&
-	       TORC_RECORD_PAD == 2 && TORC_RECORD_BUSY == 3 &&
-	       TORC_KIND_SP == 1 && TORC_KIND_MP == 2 &&
-	       TORC_SUBSCRIBER_FREE == 0 && TORC_SUBSCRIBER_LOSSLESS == 1 &&
-	       TORC_SUBSCRIBER_LOSSY == 2 && TORC_SUBSCRIBER_EVICTED == 3,
+		       TORC_HEADER_SIZE == 8 && TORC_RECORD_ALIGN == 16 &&
+		       TORC_RECORD_NONE == 0 && TORC_RECORD_MESSAGE == 1 &&
+		       TORC_RECORD_PAD == 2 && TORC_RECORD_BUSY == 3 &&
+		       TORC_KIND_SP == 1 && TORC_KIND_MP == 2 &&
+		       TORC_SUBSCRIBER_FREE == 0 &&
+		       TORC_SUBSCRIBER_LOSSLESS == 1 &&
+		       TORC_SUBSCRIBER_LOSSY == 2 &&
+		       TORC_SUBSCRIBER_EVICTED == 3,
 	       "constants");
 _Static_assert(TORC_HEADER(1, 0x1234, 0xfedcba98) == 0x00123401fedcba98ull,
 	       "header");
 _Static_assert(TORC_LOCK_PUBLISHER == 0x1000000000000ull &&
-	       TORC_LOCK_REPAIR == 0x1000000010000ull &&
-	       TORC_LOCK_SUBSCRIBER == 0x1000000020000ull &&
-	       TORC_LOCK_LIFETIME == 0x1000000030000ull, "locks");
+		       TORC_LOCK_REPAIR == 0x1000000010000ull &&
+		       TORC_LOCK_SUBSCRIBER == 0x1000000020000ull &&
+		       TORC_LOCK_LIFETIME == 0x1000000030000ull,
+	       "locks");
 
 Test(abi, spells_the_magic_words)
 {
@@ -144,7 +147,8 @@ Test(abi, refuses_rings_that_make_no_sense)
 		{ { .kind = 1, .publishers = 2 }, -EINVAL },
 		{ { .kind = 1, .type = long_type }, -EINVAL },
 		{ { .kind = 1, .capacity = TORC_CAPACITY_MAX + 1 }, -E2BIG },
-		{ { .kind = 2, .publishers = TORC_PUBLISHERS_MAX + 1 }, -E2BIG },
+		{ { .kind = 2, .publishers = TORC_PUBLISHERS_MAX + 1 },
+		  -E2BIG },
 		{ { .kind = 1, .subscribers = TORC_SUBSCRIBERS_MAX + 1 },
 		  -E2BIG },
 	};
@@ -159,9 +163,12 @@ Test(abi, refuses_rings_that_make_no_sense)
 
 /* ---- Attaching ---------------------------------------------------------- */
 
-#define DAMAGE(field, value, error) \
-	{ #field, offsetof(struct torc_constants_shm, field), \
-	  sizeof(((struct torc_constants_shm *)NULL)->field), (value), (error) }
+#define DAMAGE(field, value, error)                                         \
+	{                                                                   \
+#field, offsetof(struct torc_constants_shm, field),         \
+			sizeof(((struct torc_constants_shm *)NULL)->field), \
+			(value), (error)                                    \
+	}
 
 static const struct damage {
 	const char *name;
@@ -266,12 +273,14 @@ BOTH_KINDS(refuses_an_object_that_is_too_short)
 	cr_expect_eq(torc_ring_attach(&ring, m.base, 279, NULL, 0), -EPROTO);
 	cr_expect_eq(torc_ring_attach(&ring, m.base, 280, NULL, 0), -ENODATA);
 	cr_expect_eq(torc_ring_attach(&ring, m.base, m.constants.ring_size - 1,
-				      NULL, 0), -ENODATA);
+				      NULL, 0),
+		     -ENODATA);
 	cr_expect_eq(torc_ring_attach(&ring, m.base, m.constants.ring_size,
 				      cursors, m.constants.cursors_size - 1),
 		     -ENODATA);
 	cr_expect_eq(torc_ring_attach(&ring, m.base, m.constants.ring_size,
-				      NULL, 0), 0);
+				      NULL, 0),
+		     0);
 }
 
 BOTH_KINDS(refuses_the_cursors_of_another_ring)
@@ -299,10 +308,12 @@ BOTH_KINDS(reads_without_cursors_but_takes_no_slot)
 	small_ring(&m, kind, 0);
 	begin(&p, &m.ring, 0);
 	m.ring.cursors = NULL;
-	cr_expect_eq(torc_consumer_join(&c, &m.ring, 0, TORC_LOSSLESS), -EINVAL);
+	cr_expect_eq(torc_consumer_join(&c, &m.ring, 0, TORC_LOSSLESS),
+		     -EINVAL);
 	cr_expect_eq(torc_consumer_join(&c, &m.ring, 0, 0), -EINVAL);
 	cr_expect_eq(torc_consumer_join(&c, &m.ring, TORC_NO_SLOT,
-					TORC_LOSSLESS), -EINVAL);
+					TORC_LOSSLESS),
+		     -EINVAL);
 	join(&c, &m.ring, TORC_NO_SLOT, 0);
 	cr_assert_eq(say(&p, 0, 10), 0);
 	hear(&c, 0, 10);
@@ -350,7 +361,8 @@ BOTH_KINDS(rejects_headers_that_no_publisher_writes)
 			cr_expect_eq(torc_consumer_peek(&c, &message), -EPROTO,
 				     "%zu", i);
 			cr_expect_eq(torc_consumer_receive(&c, buffer, LONGEST,
-							   &message), -EPROTO);
+							   &message),
+				     -EPROTO);
 		}
 		torc_store_relaxed(torc_header_at(&m.ring, 0), 0);
 	}
@@ -391,9 +403,11 @@ BOTH_KINDS(rejects_a_floor_that_is_no_record)
 	torc_store_relaxed(&m.ring.shm->marks[0].position, 8);
 	cr_expect_eq(torc_consumer_join(&c, &m.ring, TORC_NO_SLOT, TORC_OLDEST),
 		     -EPROTO);
-	cr_expect_eq(torc_consumer_join(&c, &m.ring, 0, TORC_LOSSLESS), -EPROTO);
-	cr_expect_eq(torc_load_relaxed(&torc_subscriber_slot(&m.ring, 0)->state),
-		     TORC_SUBSCRIBER_FREE);
+	cr_expect_eq(torc_consumer_join(&c, &m.ring, 0, TORC_LOSSLESS),
+		     -EPROTO);
+	cr_expect_eq(
+		torc_load_relaxed(&torc_subscriber_slot(&m.ring, 0)->state),
+		TORC_SUBSCRIBER_FREE);
 	cr_expect_eq(kind == TORC_KIND_SP ? torc_sp_init(&sp, &m.ring)
 					  : torc_mp_init(&mp, &m.ring, 0),
 		     -EPROTO);
@@ -452,8 +466,8 @@ BOTH_KINDS(stays_in_its_memory_whatever_is_in_it)
 		if (p.many ? torc_mp_init(&p.mp, &m.ring, 0)
 			   : torc_sp_init(&p.sp, &m.ring))
 			continue;
-		if (torc_consumer_join(&c, &m.ring, round & 1 ? 0 : TORC_NO_SLOT,
-				       round & 1))
+		if (torc_consumer_join(&c, &m.ring,
+				       round & 1 ? 0 : TORC_NO_SLOT, round & 1))
 			continue;
 		for (unsigned int n = 0; n < 60; n++) {
 			uint64_t at;

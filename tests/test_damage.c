@@ -3,8 +3,9 @@
  * What somebody else does behind a participant's back: damage the memory, evict
  * it while it joins, repair the ring and lap it while it was not looking.
  */
-#include "fixture.h"
 #include "internal.h"
+
+#include "fixture.h"
 
 #include <pthread.h>
 #include <stdlib.h>

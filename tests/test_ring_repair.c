@@ -241,7 +241,8 @@ Test(repair, looks_again_after_asking_who_is_dead)
 			torc_claim_enter(&b->p[1].mp);
 		cr_assert_eq(say(&b->p[0], 0, 8), 0);
 		cr_expect_eq(torc_claim_outcome(&b->m.ring, 0, &death,
-						&b->claim), 0, "busy %u", busy);
+						&b->claim),
+			     0, "busy %u", busy);
 		late.asked = 0;
 		torc_store_relaxed(torc_header_at(&b->m.ring, 0), 0);
 		cr_expect_eq(torc_claim_repair(&b->m.ring, 0, &death), 0);
@@ -289,7 +290,7 @@ struct victim {
 	enum deed deed;
 	size_t length;
 	int result;
-	unsigned int count;	/* messages that it makes */
+	unsigned int count; /* messages that it makes */
 };
 
 static void do_deed(struct fiber *fiber)
@@ -326,8 +327,9 @@ static void do_deed(struct fiber *fiber)
 
 static size_t deed_length(const struct victim *v)
 {
-	return v->deed == SHRINK ? v->length / 3 :
-	       v->deed == BATCH	 ? v->length / 4 : v->length;
+	return v->deed == SHRINK  ? v->length / 3
+	       : v->deed == BATCH ? v->length / 4
+				  : v->length;
 }
 
 /*
@@ -354,15 +356,15 @@ static void hear_after(struct torc_consumer *c, const struct victim *v,
 			there++;
 		} else {
 			CHECK(m.length == length_of(i) &&
-			      !memcmp(m.data, body_of(i), m.length),
+				      !memcmp(m.data, body_of(i), m.length),
 			      "message %ju is garbled", (uintmax_t)i);
 			i++;
 		}
 		CHECK(!torc_consumer_release(c), "release");
 	}
 	CHECK(peek_past(c, &m, death) == -EAGAIN, "one more");
-	CHECK(there == 0 || there == v->count, "%u of a batch of %zu",
-	      there, v->length);
+	CHECK(there == 0 || there == v->count, "%u of a batch of %zu", there,
+	      v->length);
 	CHECK(!must || there == v->count, "lost");
 }
 
@@ -395,8 +397,9 @@ static bool die_once(struct fiber *fiber, struct victim *v, struct memory *m,
 	fiber_run(fiber, UINT64_MAX);
 	lived = fiber->done;
 	if (lived)
-		v->count = v->deed == ABORT ? 0 :
-			   v->deed == BATCH ? (unsigned int)v->result : 1;
+		v->count = v->deed == ABORT   ? 0
+			   : v->deed == BATCH ? (unsigned int)v->result
+					      : 1;
 
 	begin(&next, &m->ring, m->ring.kind == TORC_KIND_SP ? 0 : 1);
 	for (; said < begun + 2; said++)
@@ -408,26 +411,30 @@ static bool die_once(struct fiber *fiber, struct victim *v, struct memory *m,
 
 		if (r && next.many && next.mp.blocked == TORC_MP_STUCK) {
 			CHECK(torc_claim_repair(&m->ring, next.mp.stuck_at,
-						&death) == 1, "repair");
+						&death) == 1,
+			      "repair");
 			r = say(&next, said, length_of(said));
 		}
 		CHECK(!r, "%ju: %d", (uintmax_t)said, r);
 		r = peek_past(&c, &message, &death);
 		CHECK(!r && message.length == length_of(said) &&
-		      !memcmp(message.data, body_of(said), message.length),
+			      !memcmp(message.data, body_of(said),
+				      message.length),
 		      "message %ju: %d", (uintmax_t)said, r);
 		CHECK(!torc_consumer_release(&c), "release");
 	}
 	CHECK(m->ring.kind == TORC_KIND_SP ||
-	      torc_claim_settled(&m->ring, 0, &position) == 1, "not settled");
+		      torc_claim_settled(&m->ring, 0, &position) == 1,
+	      "not settled");
 	return !lived;
 }
 
 static void die_at_each_step(uint32_t kind, enum deed deed)
 {
 	static const size_t lengths[] = { 16, 24, 50, 100, 300, 500 };
-	static const uint64_t firsts[] = { 0, 4096 - 16, 4096 - 64, 4096 - 128,
-					   4096 - 256, 4096 - 400, 2048, 256 };
+	static const uint64_t firsts[] = { 0,	       4096 - 16,  4096 - 64,
+					   4096 - 128, 4096 - 256, 4096 - 400,
+					   2048,       256 };
 	struct fiber fiber = { .stack = NULL };
 	struct memory m;
 	struct victim v = { .deed = deed };
@@ -508,21 +515,26 @@ static void race_once(struct fiber fibers[2], struct victim v[2],
 			n++;
 		} else if (third.mp.blocked == TORC_MP_STUCK) {
 			CHECK(torc_claim_repair(&m->ring, third.mp.stuck_at,
-						&death) == 1, "repair");
+						&death) == 1,
+			      "repair");
 		}
 		while (!peek_past(&c, &message, &death)) {
 			if (message.publisher == 2) {
 				CHECK(message.length == (heard ? 40 : 200) &&
-				      !memcmp(message.data, body_of(heard),
-					      message.length), "garbled");
+					      !memcmp(message.data,
+						      body_of(heard),
+						      message.length),
+				      "garbled");
 				heard++;
 			} else {
 				uint32_t k = message.publisher;
 
 				CHECK(k < 2 && !there[k]++, "twice");
 				CHECK(message.length == v[k].length &&
-				      !memcmp(message.data, body_of(1000),
-					      message.length), "garbled");
+					      !memcmp(message.data,
+						      body_of(1000),
+						      message.length),
+				      "garbled");
 			}
 			CHECK(!torc_consumer_release(&c), "release");
 		}
@@ -534,10 +546,11 @@ static void race_once(struct fiber fibers[2], struct victim v[2],
 		/* What the consumer passed may still have to be mended. */
 		if (dead >> k & 1 &&
 		    !torc_claim_settled(&m->ring, k, &position))
-			CHECK(torc_claim_repair(&m->ring, position, &death) == 1,
+			CHECK(torc_claim_repair(&m->ring, position, &death) ==
+				      1,
 			      "settle");
 		CHECK(!(dead >> k & 1) ||
-		      torc_claim_settled(&m->ring, k, &position) == 1,
+			      torc_claim_settled(&m->ring, k, &position) == 1,
 		      "not settled");
 	}
 	CHECK(torc_claim_outcome(&m->ring, c.cursor, &death, &claim) == 0,
@@ -546,8 +559,9 @@ static void race_once(struct fiber fibers[2], struct victim v[2],
 
 Test(death, of_the_winner_or_both_at_any_step_of_a_race)
 {
-	static const size_t lengths[][2] = { { 8, 100 }, { 100, 8 }, { 40, 40 },
-					     { 300, 120 }, { 24, 56 } };
+	static const size_t lengths[][2] = {
+		{ 8, 100 }, { 100, 8 }, { 40, 40 }, { 300, 120 }, { 24, 56 }
+	};
 	struct fiber fibers[2] = { { .stack = NULL }, { .stack = NULL } };
 	struct victim v[2] = { { .deed = PUBLISH }, { .deed = PUBLISH } };
 	struct memory m;
@@ -587,7 +601,8 @@ Test(death, is_not_hidden_by_a_claim_that_was_given_up)
 		v.p = b.p[2];
 		/* Room for one more. */
 		while (torc_load_relaxed(&b.m.ring.shm->tail) + 128 +
-			       b.m.ring.ahead <= b.m.ring.window)
+			       b.m.ring.ahead <=
+		       b.m.ring.window)
 			cr_assert_eq(say(&b.p[0], 0, 56), 0);
 		fiber_start(&fiber, do_deed, &v);
 		fiber_run(&fiber, steps);
@@ -656,8 +671,8 @@ Test(death, is_told_by_evidence_that_others_change_meanwhile)
 			fiber_run(&looker, i);
 			fiber_run(&other, k);
 			fiber_run(&looker, UINT64_MAX);
-			CHECK(w.result == 0 || (w.result == 1 &&
-						b->claim.length == 64),
+			CHECK(w.result == 0 ||
+				      (w.result == 1 && b->claim.length == 64),
 			      "steps %ju and %ju: %d, %ju bytes", (uintmax_t)i,
 			      (uintmax_t)k, w.result,
 			      (uintmax_t)b->claim.length);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Interleavings: somebody is put off at each step while the others go on for
- * long; and thousands of random schedules of publishers, consumers, joiners and
- * menders, some of whom die, each the same again for the same seed:
+ * Random schedules of publishers, consumers, joiners and menders, some of whom
+ * die, each the same again for the same seed:
  *
  *	TORC_TEST_SEED=n	begin with this one
  *	TORC_TEST_RUNS=n	and run so many
@@ -13,236 +12,6 @@
 #include <stdio.h>
 
 TestSuite(schedule, .init = fill_bytes, .timeout = 230);
-TestSuite(ring_sp, .init = fill_bytes, .timeout = 230);
-TestSuite(ring_mp, .init = fill_bytes, .timeout = 230);
-
-/* ---- Being put off at each step ----------------------------------------- */
-
-#define HELPS 400u	/* bytes */
-
-/* Who is put off, while the others go on, for more than a table of marks. */
-enum deeds_put_off { HELP, LISTEN, JOIN, MEND };
-
-struct actor {
-	enum deeds_put_off what;
-	struct memory m;
-	struct fiber fiber;
-	struct producer other;	/* HELP, MEND: publisher 1 */
-	struct torc_consumer c;	/* LISTEN, JOIN */
-	uint32_t slot, flags;
-	uint64_t begun, heard;
-	uint64_t position;	/* MEND: what is to be mended */
-	int result;
-	/* The others. */
-	struct producer p;
-	struct torc_consumer reader;
-	uint64_t said, read;
-};
-
-static size_t length_put_off(uint64_t number)
-{
-	return 150 + number * 37 % 80;
-}
-
-static void hear_put_off(struct actor *a, unsigned int few)
-{
-	unsigned char buffer[LONGEST];
-	struct torc_message m;
-
-	while (few--) {
-		int r = torc_consumer_receive(&a->c, buffer, sizeof(buffer), &m);
-
-		if (r == -EAGAIN)
-			break;
-		CHECK(!r, "receive: %d", r);
-		CHECK(m.length == length_put_off(m.sequence) &&
-		      !memcmp(buffer, body_of(m.sequence), m.length),
-		      "message %ju is garbled", (uintmax_t)m.sequence);
-		a->heard++;
-	}
-	CHECK(a->heard + a->c.lost == a->c.count - a->begun,
-	      "%ju heard, %ju lost, of %ju", (uintmax_t)a->heard,
-	      (uintmax_t)a->c.lost, (uintmax_t)(a->c.count - a->begun));
-}
-
-static void act(struct fiber *fiber)
-{
-	struct actor *a = fiber->argument;
-	uint32_t dead = 2;
-	const struct torc_death death = { dead_mask, &dead };
-
-	switch (a->what) {
-	case HELP:
-		a->result = say(&a->other, 1000, HELPS);
-		break;
-	case LISTEN:
-		hear_put_off(a, 3);
-		a->result = 0;
-		break;
-	case JOIN:
-		a->result = torc_consumer_join(&a->c, &a->m.ring, a->slot,
-					       a->flags);
-		break;
-	case MEND:
-		a->result = torc_claim_repair(&a->m.ring, a->position, &death);
-	}
-}
-
-static void read_others(struct actor *a)
-{
-	uint32_t dead = a->what == MEND ? 2 : 0;
-	const struct torc_death death = { dead_mask, &dead };
-	struct torc_message m;
-
-	while (!peek_past(&a->reader, &m, &death)) {
-		if (m.publisher) {
-			CHECK(a->what == HELP && m.length == HELPS &&
-			      !memcmp(m.data, body_of(1000), m.length),
-			      "publisher %u", m.publisher);
-		} else {
-			CHECK(m.length == length_put_off(a->read) &&
-			      !memcmp(m.data, body_of(a->read), m.length),
-			      "message %ju is garbled", (uintmax_t)a->read);
-			a->read++;
-		}
-		CHECK(!torc_consumer_release(&a->reader), "release");
-	}
-}
-
-/* Until the floor has moved @marks marks, or it is held; then fill the ring. */
-static void go_on(struct actor *a, uint64_t marks)
-{
-	const uint64_t floor = torc_load_relaxed(&a->m.ring.shm->floor);
-	int r = 0;
-
-	while (torc_load_relaxed(&a->m.ring.shm->floor) - floor < marks && !r) {
-		read_others(a);
-		r = say(&a->p, a->said, length_put_off(a->said));
-		a->said += !r;
-	}
-	if (marks)
-		while (!say(&a->p, a->said, length_put_off(a->said)))
-			a->said++;
-}
-
-static void put_off_set(struct actor *a)
-{
-	struct memory *m = &a->m;
-
-	memory_format(m, 0u - 4096ull);
-	m->ring.subscribers = m->ring.publishers = 3;
-	begin(&a->p, &m->ring, 0);
-	join(&a->reader, &m->ring, 0, TORC_LOSSLESS);
-	a->said = a->read = a->heard = 0;
-	a->result = 1;
-	join(&a->c, &m->ring, TORC_NO_SLOT, TORC_OLDEST);
-	a->begun = a->c.count;
-	go_on(a, 40);
-	read_others(a);
-	if (a->what == LISTEN)
-		hear_put_off(a, 2);
-	if (m->ring.kind == TORC_KIND_MP)
-		begin(&a->other, &m->ring, 1);
-	if (a->what == MEND)
-		a->position = win(&m->ring, &a->other, 512);
-	go_on(a, a->what == LISTEN ? 7 : 1);
-	if (a->what == MEND)
-		return;
-	read_others(a);
-	/* Who tried in vain did note a mark: have the next be the first. */
-	do {
-		CHECK(!say(&a->p, a->said, length_put_off(a->said)), "full");
-		a->said++;
-		read_others(a);
-	} while (a->p.many &&
-		 torc_distance(a->reader.cursor + 256 + m->ring.ahead,
-			       a->p.mp.limit) <= 0);
-}
-
-/* False if the actor was done before step @at. */
-static bool put_off_once(struct actor *a, uint64_t at, uint64_t marks)
-{
-	bool early;
-
-	put_off_set(a);
-	fiber_start(&a->fiber, act, a);
-	fiber_run(&a->fiber, at);
-	early = a->fiber.done;
-	go_on(a, marks);
-	if (a->what == HELP)
-		read_others(a);
-	fiber_run(&a->fiber, UINT64_MAX);
-	CHECK(a->fiber.done, "not done");
-	read_others(a);
-	CHECK(a->result == (a->what == MEND), "step %ju, %ju marks: %d",
-	      (uintmax_t)at, (uintmax_t)marks, a->result);
-	if (a->what == JOIN)
-		a->begun = a->c.count;
-	/* It was no message, and nothing is where it should not be. */
-	for (unsigned int i = 0; i < 5; i++) {
-		if (a->what == LISTEN || a->what == JOIN)
-			hear_put_off(a, UINT32_MAX);
-		go_on(a, i * i);
-		read_others(a);
-	}
-	if (a->what == LISTEN || a->what == JOIN) {
-		hear_put_off(a, UINT32_MAX);
-		CHECK(a->c.count == a->said, "%ju of %ju", (uintmax_t)a->c.count,
-		      (uintmax_t)a->said);
-		torc_consumer_leave(&a->c);
-	}
-	/* Nothing holds the ring any more. */
-	for (unsigned int i = 0; i < 40; i++) {
-		CHECK(!say(&a->p, a->said, length_put_off(a->said)),
-		      "step %ju, %ju marks: no room", (uintmax_t)at,
-		      (uintmax_t)marks);
-		a->said++;
-		read_others(a);
-	}
-	CHECK(a->read == a->said, "%ju of %ju", (uintmax_t)a->read,
-	      (uintmax_t)a->said);
-	return !early;
-}
-
-static void put_off(uint32_t kind, enum deeds_put_off what, uint32_t slot,
-		    uint32_t flags)
-{
-	struct actor a = { .what = what, .slot = slot, .flags = flags };
-
-	small_ring(&a.m, kind, 0);
-	/* Few, or about as many as the table has places. */
-	for (uint64_t marks = 0; marks < 68; marks += marks == 8 ? 36 : 1)
-		for (uint64_t at = 0; put_off_once(&a, at, marks);)
-			at++;
-	free(a.fiber.stack);
-}
-
-Test(ring_mp, publishes_after_being_put_off_at_any_step)
-{
-	put_off(TORC_KIND_MP, HELP, 0, 0);
-}
-
-Test(ring_mp, is_mended_by_one_who_is_put_off_at_any_step)
-{
-	put_off(TORC_KIND_MP, MEND, 0, 0);
-}
-
-BOTH_KINDS(counts_losses_after_being_put_off_at_any_step)
-{
-	put_off(kind, LISTEN, TORC_NO_SLOT, 0);
-}
-
-BOTH_KINDS(joins_unheld_after_being_put_off_at_any_step)
-{
-	put_off(kind, JOIN, TORC_NO_SLOT, 0);
-	put_off(kind, JOIN, TORC_NO_SLOT, TORC_OLDEST);
-}
-
-BOTH_KINDS(joins_after_being_put_off_at_any_step)
-{
-	for (uint32_t flags = 0; flags < 4; flags++)
-		put_off(kind, JOIN, 1, flags);
-}
 
 /* ---- Random schedules --------------------------------------------------- */
 
@@ -260,8 +29,8 @@ struct seat {
 	struct producer p;
 	struct play *play;
 	uint32_t slot, life;
-	uint32_t messages;	/* to be published yet */
-	int held_by;		/* a mender, or -1 */
+	uint32_t messages; /* to be published yet */
+	int held_by;	   /* a mender, or -1 */
 };
 
 struct listener {
@@ -269,9 +38,9 @@ struct listener {
 	struct torc_consumer c;
 	struct play *play;
 	uint32_t slot, flags;
-	bool restless;		/* joins and leaves all the time */
+	bool restless; /* joins and leaves all the time */
 	uint64_t heard;
-	uint32_t last[IDS_MAX];	/* id, by publisher's life */
+	uint32_t last[IDS_MAX]; /* id, by publisher's life */
 };
 
 struct mender {
@@ -287,29 +56,30 @@ struct play {
 	struct mender menders[MENDERS];
 	uint64_t seed;
 	unsigned int publishers;
-	bool mortal;		/* deaths */
-	int repairing;		/* a mender, or -1 */
+	bool mortal;   /* deaths */
+	int repairing; /* a mender, or -1 */
 	uint32_t lives, ids;
 	unsigned char state[IDS_MAX];
 	uint32_t life_of[IDS_MAX];
-	uint32_t seen[IDS_MAX];	/* id + 1, by sequence */
+	uint32_t seen[IDS_MAX]; /* id + 1, by sequence */
 	uint64_t random;
 };
 
 static uint32_t dice(struct play *play, uint32_t sides)
 {
-	play->random = play->random * 6364136223846793005u + 1442695040888963407u;
+	play->random =
+		play->random * 6364136223846793005u + 1442695040888963407u;
 	return (uint32_t)(play->random >> 33) % sides;
 }
 
-#define PLAY(play, condition, ...)                                         \
-	do {                                                               \
-		if (!(condition)) {                                        \
+#define PLAY(play, condition, ...)                                           \
+	do {                                                                 \
+		if (!(condition)) {                                          \
 			fprintf(stderr, "seed %" PRIu64 ": ", (play)->seed); \
-			fprintf(stderr, __VA_ARGS__);                      \
-			fputc('\n', stderr);                               \
-			cr_assert_fail("seed %" PRIu64, (play)->seed);     \
-		}                                                          \
+			fprintf(stderr, __VA_ARGS__);                        \
+			fputc('\n', stderr);                                 \
+			cr_assert_fail("seed %" PRIu64, (play)->seed);       \
+		}                                                            \
 	} while (0)
 
 static size_t id_length(uint32_t id)
@@ -448,16 +218,20 @@ static void listen_to(struct listener *l, const struct torc_message *m,
 	uint32_t id = IDS_MAX, life;
 
 	memcpy(&id, data, sizeof(id));
-	PLAY(play, m->length >= sizeof(id) && id < play->ids &&
-	     play->state[id] != NEVER, "message %u was never sent", id);
-	PLAY(play, m->length == id_length(id) &&
-	     !memcmp(data, id_body(id, buffer), m->length),
+	PLAY(play,
+	     m->length >= sizeof(id) && id < play->ids &&
+		     play->state[id] != NEVER,
+	     "message %u was never sent", id);
+	PLAY(play,
+	     m->length == id_length(id) &&
+		     !memcmp(data, id_body(id, buffer), m->length),
 	     "message %u is garbled", id);
 	life = play->life_of[id];
 	PLAY(play, l->last[life] <= id, "message %u is out of order", id);
 	l->last[life] = id + 1;
-	PLAY(play, m->sequence < IDS_MAX && (!play->seen[m->sequence] ||
-					     play->seen[m->sequence] == id + 1),
+	PLAY(play,
+	     m->sequence < IDS_MAX && (!play->seen[m->sequence] ||
+				       play->seen[m->sequence] == id + 1),
 	     "messages %u and %u are both number %ju", id,
 	     play->seen[m->sequence] - 1, (uintmax_t)m->sequence);
 	play->seen[m->sequence] = id + 1;
@@ -510,8 +284,9 @@ static void listen_for(struct listener *l, uint64_t begun, unsigned int few)
 		PLAY(play, !r || r == -EAGAIN, "consumer: %d", r);
 		if (!r)
 			continue;
-		if (ends && (ring->kind == TORC_KIND_SP ||
-			     l->c.cursor == torc_load_acquire(&ring->shm->tail)))
+		if (ends &&
+		    (ring->kind == TORC_KIND_SP ||
+		     l->c.cursor == torc_load_acquire(&ring->shm->tail)))
 			return;
 		if (ring->kind == TORC_KIND_MP &&
 		    torc_claim_outcome(ring, l->c.cursor, &death, &claim) == 1)
@@ -536,8 +311,8 @@ static void listener_body(struct fiber *fiber)
 			l->heard = 0;
 		}
 		begun = l->c.count;
-		listen_for(l, begun, l->restless && !ends ? dice(play, 30)
-							  : UINT32_MAX);
+		listen_for(l, begun,
+			   l->restless && !ends ? dice(play, 30) : UINT32_MAX);
 		PLAY(play, l->heard + l->c.lost == l->c.count - begun,
 		     "%ju heard, %ju lost, of %ju", (uintmax_t)l->heard,
 		     (uintmax_t)l->c.lost, (uintmax_t)(l->c.count - begun));
@@ -591,13 +366,14 @@ static void mend(struct mender *mender, uint64_t position)
 static void take_over(struct mender *mender, struct seat *seat)
 {
 	struct play *play = mender->play;
-	uint64_t position;
+	uint64_t position = 0;
 	int r;
 
 	if (!seat->fiber.dead || !seize(mender, seat->slot))
 		return;
-	r = play->m.ring.kind == TORC_KIND_SP ? 1 :
-	    torc_claim_settled(&play->m.ring, seat->slot, &position);
+	r = play->m.ring.kind == TORC_KIND_SP
+		    ? 1
+		    : torc_claim_settled(&play->m.ring, seat->slot, &position);
 	PLAY(play, r >= 0, "settled: %d", r);
 	if (r)
 		seat_start(seat);
@@ -649,7 +425,8 @@ static void play_set(uint64_t seed, uint32_t kind, bool mortal)
 	dice(&play, 2);
 	play.seed = seed;
 	play.mortal = mortal;
-	play.publishers = kind == TORC_KIND_SP ? 1 : 1 + dice(&play, PUBLISHERS);
+	play.publishers = kind == TORC_KIND_SP ? 1
+					       : 1 + dice(&play, PUBLISHERS);
 	play.repairing = -1;
 	play.lives = play.ids = 0;
 	memset(play.seen, 0, sizeof(play.seen));
@@ -712,8 +489,9 @@ static void play_judge(bool all_heard)
 	}
 	for (uint32_t id = 0; id < play.ids; id++) {
 		committed += play.state[id] == COMMITTED;
-		PLAY(&play, !all_heard || play.state[id] != COMMITTED ||
-		     there[id], "message %u is lost", id);
+		PLAY(&play,
+		     !all_heard || play.state[id] != COMMITTED || there[id],
+		     "message %u is lost", id);
 	}
 	PLAY(&play, committed <= total && (!all_heard || heard == total),
 	     "%ju committed, %ju heard, %ju counted", (uintmax_t)committed,
@@ -729,13 +507,15 @@ static void play_show(void)
 		(uintmax_t)play.m.ring.shm->proposed);
 	for (unsigned int i = 0; i < PUBLISHERS; i++)
 		fprintf(stderr, "publisher %u: %s, %u to go, held by %d\n", i,
-			play.seats[i].fiber.done ? "done" :
-			play.seats[i].fiber.dead ? "dead" : "alive",
+			play.seats[i].fiber.done   ? "done"
+			: play.seats[i].fiber.dead ? "dead"
+						   : "alive",
 			play.seats[i].messages, play.seats[i].held_by);
 	for (unsigned int i = 0; i < LISTENERS; i++)
-		fprintf(stderr, "listener %u: %s, flags %u, cursor %ju, count "
-			"%ju, heard %ju, lost %ju\n", i,
-			play.listeners[i].fiber.done ? "done" : "alive",
+		fprintf(stderr,
+			"listener %u: %s, flags %u, cursor %ju, count "
+			"%ju, heard %ju, lost %ju\n",
+			i, play.listeners[i].fiber.done ? "done" : "alive",
 			play.listeners[i].flags,
 			(uintmax_t)play.listeners[i].c.cursor,
 			(uintmax_t)play.listeners[i].c.count,
@@ -774,8 +554,9 @@ static void play_once(uint64_t seed, uint32_t kind, bool mortal)
 		fiber_run(fiber, 1 + dice(&play, 1u << dice(&play, calm)));
 		/* Now and then somebody is put off for long. */
 		if (!dice(&play, 64))
-			fiber->asleep_until = steps_of_all +
-					      dice(&play, 1u << dice(&play, 14));
+			fiber->asleep_until =
+				steps_of_all +
+				dice(&play, 1u << dice(&play, 14));
 	}
 	play_judge(seed % 4);
 }

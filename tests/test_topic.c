@@ -214,7 +214,7 @@ Test(topic, removal_spares_who_takes_part)
 	cr_expect_eq(fixture_files(), 0);
 	MUST(torc_pub_publish(pub, "x", 1));
 	MUST(torc_sub_peek(sub, &message));
-	FAILS(-ESTALE, "removed", torc_sub_open(topic, NULL, &late));
+	FAILS(-ENOENT, "removed", torc_sub_open(topic, NULL, &late));
 
 	/* A successor is another topic, and not removed with the old one. */
 	other = topic_open("t", 0, 0);
@@ -237,6 +237,28 @@ Test(topic, exclusive_creation_finds_what_is_there)
 	      torc_topic_open(NULL, "t", &options, &other));
 	torc_topic_close(topic);
 	MUST(torc_topic_open(NULL, "t", &options, &topic));
+	torc_topic_close(topic);
+}
+
+Test(topic, flags_that_make_no_sense_are_refused)
+{
+	struct torc_topic_options options = { .flags = TORC_EXCLUSIVE };
+	struct torc_topic *topic, *other;
+	struct torc_publisher *pub;
+	struct torc_subscriber *sub;
+	struct torc_bus *bus;
+
+	FAILS(-EINVAL, "0x2", torc_topic_open(NULL, "t", &options, &other));
+	options.flags = TORC_CREATE | 0x40;
+	FAILS(-EINVAL, "0x41", torc_topic_open(NULL, "t", &options, &other));
+	topic = topic_open("t", 0, 0);
+	FAILS(-EINVAL, "full", torc_pub_open(topic,
+		&(struct torc_pub_options){ .full = (enum torc_full)77 }, &pub));
+	FAILS(-EINVAL, "0x80", torc_sub_open(topic,
+		&(struct torc_sub_options){ .flags = 0x80 }, &sub));
+	MUST(torc_bus_open(NULL, &bus));
+	FAILS(-EINVAL, "0x2", torc_bus_remove(bus, "t", 2));
+	torc_bus_close(bus);
 	torc_topic_close(topic);
 }
 

@@ -119,6 +119,18 @@ static inline uint64_t torc_record_size(uint64_t length)
 	       ~(uint64_t)(TORC_RECORD_ALIGN - 1);
 }
 
+/*
+ * Publishers zero ahead of the tail.  Many do so in steps of this many bytes, so
+ * that few messages have to, and all must agree on it; one publisher never goes
+ * as far.  See mp.h.
+ */
+#define TORC_ZERO_STEP_MAX	4096u
+
+static inline uint64_t torc_zero_step(uint64_t mark_step)
+{
+	return mark_step < TORC_ZERO_STEP_MAX ? mark_step : TORC_ZERO_STEP_MAX;
+}
+
 /* ---- Ring object: constants --------------------------------------------- */
 
 /*

@@ -38,6 +38,9 @@
 					    __ATOMIC_ACQUIRE);		\
 	})
 
+/* Add, acquire and release; the sum. */
+#define torc_add(p, v)	__atomic_add_fetch((p), (v), __ATOMIC_ACQ_REL)
+
 #if defined(__SANITIZE_THREAD__)
 #define TORC_TSAN 1
 #elif defined(__has_feature)

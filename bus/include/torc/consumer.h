@@ -218,14 +218,20 @@ static inline void torc_consumer_leave(struct torc_consumer *c)
 static __attribute__((noinline, unused)) int
 torc_consumer_look(struct torc_consumer *c)
 {
-	int r = torc_mark_current(&c->ring, &c->ring.shm->floor, &c->floor);
+	struct torc_mark floor;
+	int r = torc_mark_current(&c->ring, &c->ring.shm->floor, &floor);
 
 	if (r)
 		return r;
-	if (torc_distance(c->floor.position, c->cursor) <= 0)
+	if (torc_distance(floor.position, c->cursor) <= 0) {
+		c->floor = floor;
 		return 0;
-	/* Publishers count messages as we do. */
-	return torc_distance(c->floor.count, c->count) < 0 ? -EPROTO : 1;
+	}
+	/*
+	 * Not noted: who asks again gets the same answer until it resumes.
+	 * Publishers count messages as we do.
+	 */
+	return torc_distance(floor.count, c->count) < 0 ? -EPROTO : 1;
 }
 
 /*
@@ -246,13 +252,18 @@ static inline int torc_consumer_lapped(struct torc_consumer *c)
 }
 
 /* Go on at the floor, and count what was missed. */
-static inline void torc_consumer_resume(struct torc_consumer *c)
+static inline int torc_consumer_resume(struct torc_consumer *c)
 {
+	int r = torc_mark_current(&c->ring, &c->ring.shm->floor, &c->floor);
+
+	if (r)
+		return r;
 	c->lost += c->floor.count - c->count;
 	c->cursor = c->next = c->floor.position;
 	c->count = c->next_count = c->floor.count;
 	if (c->slot)
 		torc_store_relaxed(&c->slot->lost, c->lost);
+	return 0;
 }
 
 /*
@@ -261,9 +272,10 @@ static inline void torc_consumer_resume(struct torc_consumer *c)
  */
 static inline int torc_consumer_overtaken(struct torc_consumer *c, int lapped)
 {
+	if (lapped > 0)
+		lapped = torc_consumer_resume(c);
 	if (lapped < 0)
 		return lapped;
-	torc_consumer_resume(c);
 	if (c->lossless) {
 		c->evicted = true;
 		torc_store_release(&c->slot->state, TORC_SUBSCRIBER_EVICTED);
@@ -274,7 +286,7 @@ static inline int torc_consumer_overtaken(struct torc_consumer *c, int lapped)
 /* Store the cursor for the publishers. */
 static inline void torc_consumer_show(struct torc_consumer *c)
 {
-	/* MO(torc_consumer_release:A), pairs with torc_gate:B: all reading of
+	/* MO(torc_consumer_show:A), pairs with torc_gate:B: all reading of
 	 * what lies below the cursor came before. */
 	if (c->slot)
 		torc_store_release(&c->slot->cursor, c->cursor);
@@ -329,8 +341,8 @@ static inline int torc_consumer_step(const struct torc_consumer *c,
  *
  * The messages are the same at each call until torc_consumer_release() gives
  * all of them up that the last call returned.  A lossless consumer may read
- * them until then.  Under a lossy one they may change at any time, and
- * torc_consumer_release() says whether they may have.
+ * them until then, unless a publisher evicts it.  Under a lossy one they may
+ * change at any time.  torc_consumer_release() says whether they may have.
  *
  * Context: One thread at a time.  No system call.
  * Ordering: Acquire; pairs with the publishers' commit.

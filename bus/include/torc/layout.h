@@ -46,18 +46,14 @@ struct torc_ring {
 	uint64_t window;
 	uint64_t record_max;
 	uint64_t mark_step;
-	uint64_t ahead;		/* producers zero up to so far from the tail */
+	uint64_t ahead;		/* torc_zero_step(mark_step) */
 	uint32_t kind;
 	uint32_t publishers;
 	uint32_t subscribers;
 	uint32_t subscriber_stride;
 };
 
-/*
- * Less in small rings.  Many publishers zero in steps of so much, so that few
- * messages have to; one publisher never goes as far.
- */
-#define TORC_AHEAD_MAX		4096u
+
 
 /* Distance from position @b to position @a; positions may wrap. */
 static inline int64_t torc_distance(uint64_t a, uint64_t b)
@@ -293,8 +289,7 @@ static inline int torc_ring_attach(struct torc_ring *ring, void *base,
 	ring->window = c.window;
 	ring->record_max = c.record_max;
 	ring->mark_step = c.mark_step;
-	ring->ahead = c.mark_step < TORC_AHEAD_MAX ? c.mark_step
-						   : TORC_AHEAD_MAX;
+	ring->ahead = torc_zero_step(c.mark_step);
 	ring->kind = c.kind;
 	ring->publishers = c.publishers;
 	ring->subscribers = c.subscribers;
@@ -522,7 +517,7 @@ static inline uint64_t torc_gate(const struct torc_ring *ring, uint64_t floor,
 		 * torc_consumer_leave:A: it has read what it will. */
 		if (torc_load_acquire(&slot->state) != TORC_SUBSCRIBER_LOSSLESS)
 			continue;
-		/* MO(torc_gate:B), pairs with torc_consumer_release:A: what is
+		/* MO(torc_gate:B), pairs with torc_consumer_show:A: what is
 		 * below the cursor has been read and may be overwritten. */
 		cursor = torc_load_acquire(&slot->cursor);
 		if (torc_distance(cursor, floor) < 0)

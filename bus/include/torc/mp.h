@@ -146,8 +146,8 @@ static inline int torc_floor_advance(struct torc_mp *mp,
 	while (torc_distance(proposed, next.index) < 0 &&
 	       !torc_cas(&shm->proposed, proposed, next.index))
 		proposed = torc_load_relaxed(&shm->proposed);
-	/* MO(torc_floor_advance:A), pairs with torc_consumer_hold:C.  Dekker,
-	 * as torc_sp_make_room:A. */
+	/* As torc_sp_make_room:A.  Dekker.  MO(torc_floor_advance:A), pairs
+	 * with torc_consumer_hold:C. */
 	torc_fence_full();
 	gate = torc_gate(ring, floor->position, tail, &mp->blocker);
 	if (torc_distance(next.position, gate) > 0) {
@@ -164,7 +164,7 @@ static inline int torc_floor_advance(struct torc_mp *mp,
 	return 0;
 }
 
-/* Move the floor until a claim may end, with its following header, at @end. */
+/* Move the floor until there is room for a claim whose end, a step on, is @end. */
 static __attribute__((noinline, unused)) int torc_mp_make_room(struct torc_mp *mp,
 							       uint64_t end)
 {

@@ -42,7 +42,7 @@ struct torc_sp {
 	uint32_t blocker;	/* slot that held the floor when it was full */
 };
 
-/* Below it are the bound, the next mark, and the end of the data. */
+/* At most the bound, and so far past the next mark or the end of the data. */
 static inline void torc_sp_set_limit(struct torc_sp *sp)
 {
 	uint64_t limit = sp->tail - (sp->tail & sp->ring.mask) +

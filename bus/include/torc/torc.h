@@ -15,7 +15,7 @@
  *
  * Every function that can fail returns a negative errno, and never sets errno.
  * torc_errmsg() then says in words what failed and what to do about it.  Results
- * come through ret_ parameters, untouched on failure.  Every _close() takes
+ * come through ret_ parameters, untouched on failure unless it is said otherwise.  Every _close() takes
  * NULL, returns NULL and ends the handle.
  *
  * Threads: a handle is used by one thread at a time, except where it is said
@@ -72,8 +72,8 @@ TORC_API const char *torc_strerror(int error);
  *
  * Names the topic, what was being done, why it failed and what to do about it:
  * "prices: no such topic on bus /dev/shm/torc-0 (a publisher creates it)".  The
- * expected results of a call (-EAGAIN, -ETIMEDOUT, -EINTR, -ESTALE) leave it as
- * it is.
+ * expected results of a call (-EAGAIN, -ETIMEDOUT, -EINTR, -ESTALE) and
+ * -EOWNERDEAD leave it as it is.
  *
  * Context: Any thread.
  * Return: A text that lives until the thread's next failed call.
@@ -290,7 +290,8 @@ struct torc_pub_stats {
  *
  * Takes over what a dead publisher left.
  *
- * Return: 0, -EBUSY (the topic takes one publisher and has one: torc_errmsg()
+ * Return: 0, -ENOENT (removed meanwhile), -EINVAL (options), -EBUSY (the topic
+ * takes one publisher and has one: torc_errmsg()
  * says who; or all slots are taken), -EACCES (may not publish), -EPROTO, or an
  * error of the system.
  */
@@ -326,9 +327,11 @@ TORC_API int torc_pub_publishv(struct torc_publisher *pub,
  * @messages:	copied
  * @count:	how many; at least 1
  *
- * As many from the front as fit into the longest message that the topic takes.
+ * As many from the front as fit into the longest message that the topic takes;
+ * one alone if there is no room for so many.
  *
- * Return: How many were published, at least 1; else as torc_pub_publish().
+ * Return: How many were published, at least 1; else as torc_pub_publish().  With
+ * TORC_FULL_DROP, 1 may mean that the first was dropped (torc_pub_stats()).
  */
 TORC_API int torc_pub_publish_batch(struct torc_publisher *pub,
 				    const struct torc_span *messages, int count);
@@ -385,11 +388,11 @@ struct torc_sub_options {
  * @ret_sub:	the subscriber
  *
  * A lossy subscriber needs to be able to read the ring, a lossless one to write
- * the cursors as well.  A lossy one that may not, or finds no free slot, does
- * without: it is not listed, and polls instead of being woken.
+ * the cursors as well.  A lossy one that may not polls instead of being woken; if
+ * it has no slot either, or none is free, it is not listed.
  *
- * Return: 0, -EACCES (may not), -EUSERS (no slot is free), -EPROTO, or an error
- * of the system.
+ * Return: 0, -ENOENT (removed meanwhile), -EINVAL (options), -EACCES (may not),
+ * -EUSERS (no slot is free), -EPROTO, or an error of the system.
  */
 TORC_API int torc_sub_open(struct torc_topic *topic,
 			   const struct torc_sub_options *options,
@@ -419,7 +422,7 @@ TORC_API int torc_sub_receive(struct torc_subscriber *sub, void *buffer,
  * @ret_message: the message, in the ring
  *
  * It stays the next until torc_sub_release().  A lossy subscriber's may change
- * under its eyes; torc_sub_release() then says so.
+ * under its eyes, and so may an evicted one's; torc_sub_release() then says so.
  *
  * Return: 0, or as torc_sub_receive().
  */
@@ -451,8 +454,8 @@ TORC_API int torc_sub_release(struct torc_subscriber *sub);
  * torc_sub_dispatch() - call a function for each message that is there
  * @sub:	the subscriber
  * @each:	called with messages in the ring (a copy if the subscriber is
- *		lossy); a nonzero result ends the call, the message being
- *		consumed
+ *		lossy); a nonzero result, negative to tell it from a count, ends
+ *		the call, the message being consumed
  * @context:	passed to it
  * @max:	messages at most
  *
@@ -469,14 +472,26 @@ TORC_API int torc_sub_dispatch(struct torc_subscriber *sub,
  * @timeout_ns:	0 only looks; negative waits for ever
  *
  * Spins, yields, then sleeps.  Also a message that can only be told as an error
- * (-ESTALE, -EPROTO) ends it.
+ * (-ESTALE, -EPROTO) ends it.  That no publisher is left does not: use a timeout,
+ * and torc_sub_ended().
  *
  * Return: 0 if the next torc_sub_receive() has something to say; -ETIMEDOUT;
  * -EINTR if a signal handler ran while it slept; -EOWNERDEAD.
  */
 TORC_API int torc_sub_wait(struct torc_subscriber *sub, int64_t timeout_ns);
 
-/* The same for several: the index of one that has a message, or an error. */
+/**
+ * torc_sub_wait_any() - wait for a message of any of several subscribers
+ * @subs:	the subscribers
+ * @count:	how many, at least 1
+ * @timeout_ns:	as torc_sub_wait()
+ *
+ * Spins and yields as the first of them does.  With more than 128, or one that
+ * cannot be woken, it polls every millisecond instead of sleeping.
+ *
+ * Return: The lowest index of one that has something to say; -EINVAL; or as
+ * torc_sub_wait().
+ */
 TORC_API int torc_sub_wait_any(struct torc_subscriber *const *subs, int count,
 			       int64_t timeout_ns);
 
@@ -485,7 +500,7 @@ TORC_API int torc_sub_wait_any(struct torc_subscriber *const *subs, int count,
  * @sub:	the subscriber
  *
  * Return: 1 if there were publishers, none is left, and all was received; 0 if
- * not; -EACCES if it cannot be told who is alive.
+ * not; -EACCES if it cannot be told who is alive; -EOWNERDEAD.
  */
 TORC_API int torc_sub_ended(struct torc_subscriber *sub);
 
