@@ -24,6 +24,7 @@ struct actor {
 	uint32_t slot, flags;
 	uint64_t begun, heard;
 	uint64_t position; /* MEND: what is to be mended */
+	bool evicted;	   /* JOIN: is thrown out while it is put off */
 	int result;
 	/* The others. */
 	struct producer p;
@@ -45,7 +46,7 @@ static void hear_put_off(struct actor *a, unsigned int few)
 		int r = torc_consumer_receive(&a->c, buffer, sizeof(buffer),
 					      &m);
 
-		if (r == -EAGAIN)
+		if (r == -EAGAIN || (r == -ESTALE && a->evicted))
 			break;
 		CHECK(!r, "receive: %d", r);
 		CHECK(m.length == length_put_off(m.sequence) &&
@@ -153,6 +154,16 @@ static void put_off_set(struct actor *a)
 			       a->p.mp.limit) <= 0);
 }
 
+/* As a publisher does that has had enough. */
+static void evict(struct actor *a)
+{
+	uint32_t *state = &torc_subscriber_slot(&a->m.ring, a->slot)->state;
+
+	if (torc_load_relaxed(state) != TORC_SUBSCRIBER_LOSSLESS)
+		return;
+	torc_store_release(state, TORC_SUBSCRIBER_EVICTED);
+}
+
 /* False if the actor was done before step @at. */
 static bool put_off_once(struct actor *a, uint64_t at, uint64_t marks)
 {
@@ -162,6 +173,8 @@ static bool put_off_once(struct actor *a, uint64_t at, uint64_t marks)
 	fiber_start(&a->fiber, act, a);
 	fiber_run(&a->fiber, at);
 	early = a->fiber.done;
+	if (a->evicted)
+		evict(a);
 	go_on(a, marks);
 	if (a->what == HELP)
 		read_others(a);
@@ -181,7 +194,7 @@ static bool put_off_once(struct actor *a, uint64_t at, uint64_t marks)
 	}
 	if (a->what == LISTEN || a->what == JOIN) {
 		hear_put_off(a, UINT32_MAX);
-		CHECK(a->c.count == a->said, "%ju of %ju",
+		CHECK(a->c.count == a->said || a->c.evicted, "%ju of %ju",
 		      (uintmax_t)a->c.count, (uintmax_t)a->said);
 		torc_consumer_leave(&a->c);
 	}
@@ -199,9 +212,11 @@ static bool put_off_once(struct actor *a, uint64_t at, uint64_t marks)
 }
 
 static void put_off(uint32_t kind, enum deeds_put_off what, uint32_t slot,
-		    uint32_t flags)
+		    uint32_t flags, bool evicted)
 {
-	struct actor a = { .what = what, .slot = slot, .flags = flags };
+	struct actor a = {
+		.what = what, .slot = slot, .flags = flags, .evicted = evicted
+	};
 
 	small_ring(&a.m, kind, 0);
 	/* Few, or about as many as the table has places. */
@@ -213,27 +228,33 @@ static void put_off(uint32_t kind, enum deeds_put_off what, uint32_t slot,
 
 Test(ring_mp, publishes_after_being_put_off_at_any_step)
 {
-	put_off(TORC_KIND_MP, HELP, 0, 0);
+	put_off(TORC_KIND_MP, HELP, 0, 0, false);
 }
 
 Test(ring_mp, is_mended_by_one_who_is_put_off_at_any_step)
 {
-	put_off(TORC_KIND_MP, MEND, 0, 0);
+	put_off(TORC_KIND_MP, MEND, 0, 0, false);
 }
 
 BOTH_KINDS(counts_losses_after_being_put_off_at_any_step)
 {
-	put_off(kind, LISTEN, TORC_NO_SLOT, 0);
+	put_off(kind, LISTEN, TORC_NO_SLOT, 0, false);
 }
 
 BOTH_KINDS(joins_unheld_after_being_put_off_at_any_step)
 {
-	put_off(kind, JOIN, TORC_NO_SLOT, 0);
-	put_off(kind, JOIN, TORC_NO_SLOT, TORC_OLDEST);
+	put_off(kind, JOIN, TORC_NO_SLOT, 0, false);
+	put_off(kind, JOIN, TORC_NO_SLOT, TORC_OLDEST, false);
 }
 
 BOTH_KINDS(joins_after_being_put_off_at_any_step)
 {
 	for (uint32_t flags = 0; flags < 4; flags++)
-		put_off(kind, JOIN, 1, flags);
+		put_off(kind, JOIN, 1, flags, false);
+}
+
+BOTH_KINDS(joins_anew_when_it_is_evicted_at_any_step)
+{
+	for (uint32_t flags = 0; flags < 4; flags++)
+		put_off(kind, JOIN, 1, flags, true);
 }

@@ -250,6 +250,30 @@ Test(repair, looks_again_after_asking_who_is_dead)
 	}
 }
 
+/* Who found it needed mending may come after another, and a lap too late. */
+Test(repair, leaves_alone_what_the_floor_has_passed)
+{
+	struct bench b;
+	uint64_t position, read = 0;
+
+	bench_make(&b);
+	position = win(&b.m.ring, &b.p[1], 512);
+	b.dead = 2;
+	cr_assert_eq(say(&b.p[0], 0, 8), 0);
+	cr_assert_eq(repair(&b, position), 1);
+	for (uint64_t i = 1; i < 600; i++) {
+		cr_assert_eq(repair(&b, position), 0, "message %ju",
+			     (uintmax_t)i);
+		if (!say(&b.p[0], i, length_of(i)))
+			continue;
+		for (; read < i; read++)
+			hear(&b.c, read, read ? length_of(read) : 8);
+		cr_assert_eq(say(&b.p[0], i, length_of(i)), 0);
+	}
+	for (; read < 600; read++)
+		hear(&b.c, read, length_of(read));
+}
+
 /* Zero what the dead one left, though it lies across the end. */
 Test(repair, finishes_the_zeroing_across_the_end)
 {
