@@ -30,6 +30,17 @@ const char *torc_version(void)
 	return PACKAGE_VERSION;
 }
 
+int torc_check_reserved(const char *what, const void *reserved, size_t size)
+{
+	static const char zero[64];
+
+	return memcmp(reserved, zero, size)
+		       ? torc_fail(-EINVAL, "%s: reserved words of its options "
+				   "are not zero: made for a later version",
+				   what)
+		       : 0;
+}
+
 const char *torc_strerror(int error)
 {
 	static const struct {

@@ -25,6 +25,9 @@
 int torc_fail(int error, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* -EINVAL unless the @size bytes reserved in the options of @what are zero. */
+int torc_check_reserved(const char *what, const void *reserved, size_t size);
+
 /* ---- lock.c: open-file-description locks -------------------------------- */
 
 /*
@@ -65,6 +68,13 @@ struct torc_forkable {
 void torc_forkable_add(struct torc_forkable *forkable);
 /* Closes the descriptors too. */
 void torc_forkable_remove(struct torc_forkable *forkable);
+
+/*
+ * No fork() happens between these, nor does another thread get here: for opening
+ * a descriptor and noting it in fds, lest a child inherit one unnoticed.
+ */
+void torc_fork_hold(void);
+void torc_fork_allow(void);
 
 /* ---- bus.c: names ------------------------------------------------------- */
 

@@ -98,9 +98,12 @@ static int make_locks(struct torc_topic *topic, const unsigned char id[16],
 {
 	mode_t writers = ring_mode & 0222;
 	struct stat st;
-	int r, fd = open_part(topic->bus->fd, id, "locks",
-			      O_RDWR | O_CREAT | O_EXCL);
+	int r, fd;
 
+	torc_fork_hold();
+	fd = open_part(topic->bus->fd, id, "locks", O_RDWR | O_CREAT | O_EXCL);
+	topic->forkable.fds[0] = fd;
+	torc_fork_allow();
 	if (fd < 0)
 		return fd;
 	r = torc_lock_set(fd, F_RDLCK, TORC_LOCK_LIFETIME, 1);
@@ -109,11 +112,10 @@ static int make_locks(struct torc_topic *topic, const unsigned char id[16],
 	if (!r && !st.st_nlink)
 		r = -EAGAIN;
 	if (r) {
+		topic->forkable.fds[0] = -1;
 		close(fd);
-		return r;
 	}
-	topic->forkable.fds[0] = fd;
-	return 0;
+	return r;
 }
 
 static int link_ring(struct torc_topic *topic, const unsigned char id[16])

@@ -70,12 +70,12 @@ int torc_process_alive(const struct torc_process *process)
 static pthread_mutex_t forkables_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct torc_forkable *forkables;
 
-static void before_fork(void)
+void torc_fork_hold(void)
 {
 	pthread_mutex_lock(&forkables_mutex);
 }
 
-static void after_fork_in_parent(void)
+void torc_fork_allow(void)
 {
 	pthread_mutex_unlock(&forkables_mutex);
 }
@@ -100,7 +100,7 @@ static void after_fork_in_child(void)
 
 static void register_once(void)
 {
-	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+	pthread_atfork(torc_fork_hold, torc_fork_allow, after_fork_in_child);
 }
 
 void torc_forkable_add(struct torc_forkable *forkable)

@@ -464,8 +464,8 @@ size_t torc_pub_message_max(const struct torc_publisher *pub)
 	return torc_message_max(&pub->view.ring);
 }
 
-void torc_pub_stats(const struct torc_publisher *pub,
-		    struct torc_pub_stats *ret_stats)
+void torc_pub_get_stats(const struct torc_publisher *pub,
+			struct torc_pub_stats *ret_stats)
 {
 	*ret_stats = pub->stats;
 	ret_stats->woken = pub->woken;
@@ -559,12 +559,15 @@ static int describe_locks(struct torc_publisher *pub)
 	struct torc_topic *topic = pub->topic;
 
 	for (int i = 0; i < 2; i++) {
-		int fd = topic->mapping->describe(topic, objects[i], O_RDWR);
+		int fd;
 
+		torc_fork_hold();
+		fd = topic->mapping->describe(topic, objects[i], O_RDWR);
+		pub->forkable.fds[i] = fd;
+		torc_fork_allow();
 		if (fd < 0)
 			return torc_fail(fd, "%s: cannot open its locks: %s",
 					 topic->name, strerrordesc_np(-fd));
-		pub->forkable.fds[i] = fd;
 	}
 	return 0;
 }
@@ -573,9 +576,14 @@ int torc_pub_open(struct torc_topic *topic,
 		  const struct torc_pub_options *options,
 		  struct torc_publisher **ret_pub)
 {
-	struct torc_publisher *pub = calloc(1, sizeof(*pub));
-	int r;
+	struct torc_publisher *pub;
+	int r = options ? torc_check_reserved(topic->name, options->reserved,
+					      sizeof(options->reserved))
+			: 0;
 
+	if (r)
+		return r;
+	pub = calloc(1, sizeof(*pub));
 	if (!pub)
 		return torc_fail(-ENOMEM, "%s: out of memory", topic->name);
 	if (options)

@@ -113,7 +113,9 @@ int torc_sub_peek_batch(struct torc_subscriber *sub,
 	if (torc_unlikely(sub->forkable.forked))
 		return -EOWNERDEAD;
 	r = torc_consumer_peek_batch(&sub->consumer, ret_messages, max);
-	return torc_likely(r > 0) ? r : no_message(sub, r);
+	if (torc_likely(r > 0))
+		return r;
+	return r ? no_message(sub, r) : -EINVAL;
 }
 
 int torc_sub_peek(struct torc_subscriber *sub,
@@ -192,6 +194,8 @@ int torc_sub_dispatch(struct torc_subscriber *sub,
 	struct torc_message message;
 	int n, r;
 
+	if (max < 1)
+		return -EINVAL;
 	if (!sub->consumer.lossless)
 		return dispatch_lossy(sub, each, context, max);
 	for (n = 0; n < max; n++) {
@@ -364,17 +368,26 @@ static void sign_slot(struct torc_subscriber *sub, uint32_t slot)
 	torc_store_release(&shm->pid, self.pid);
 }
 
+static int describe(struct torc_subscriber *sub, int which,
+		    enum torc_object object)
+{
+	int fd;
+
+	torc_fork_hold();
+	fd = sub->topic->mapping->describe(sub->topic, object, O_RDWR);
+	sub->forkable.fds[which] = fd;
+	torc_fork_allow();
+	return fd;
+}
+
 /* Lock a slot that nobody has. */
 static int take_slot(struct torc_subscriber *sub, uint32_t *ret_slot)
 {
 	const struct torc_ring *ring = &sub->view.ring;
-	struct torc_topic *topic = sub->topic;
-	int r, fd = topic->mapping->describe(topic, TORC_OBJECT_CURSORS,
-					     O_RDWR);
+	int r, fd = describe(sub, 0, TORC_OBJECT_CURSORS);
 
 	if (fd < 0)
 		return fd;
-	sub->forkable.fds[0] = fd;
 	for (uint32_t i = 0; i < ring->subscribers; i++) {
 		r = torc_lock_set(fd, F_WRLCK, TORC_LOCK_SUBSCRIBER + i, 1);
 		if (!r && !torc_subscriber_alive(ring, fd, i)) {
@@ -432,9 +445,14 @@ int torc_sub_open(struct torc_topic *topic,
 		  const struct torc_sub_options *options,
 		  struct torc_subscriber **ret_sub)
 {
-	struct torc_subscriber *sub = calloc(1, sizeof(*sub));
-	int r;
+	struct torc_subscriber *sub;
+	int r = options ? torc_check_reserved(topic->name, options->reserved,
+					      sizeof(options->reserved))
+			: 0;
 
+	if (r)
+		return r;
+	sub = calloc(1, sizeof(*sub));
 	if (!sub)
 		return torc_fail(-ENOMEM, "%s: out of memory", topic->name);
 	if (options)
@@ -453,8 +471,7 @@ int torc_sub_open(struct torc_topic *topic,
 	r = torc_topic_map(topic, TORC_ACCESS_RECEIVE, &sub->view);
 	if (!r) {
 		/* To ask who is alive; without it, PIDs have to do. */
-		sub->forkable.fds[1] = topic->mapping->describe(
-			topic, TORC_OBJECT_LOCKS, O_RDWR);
+		describe(sub, 1, TORC_OBJECT_LOCKS);
 		if (sub->view.ring.cursors)
 			sub->room_word = &sub->view.ring.cursors->room_word;
 		r = join(sub);

@@ -106,17 +106,19 @@ static struct torc_topic *new_topic(const struct torc_mapping *mapping,
 	return topic;
 }
 
-/* Take part: from now on others must not remove it. */
+/* Take part: from now on others must not remove it.  Several threads may. */
 static int hold(struct torc_topic *topic)
 {
 	int r = 0;
 
+	torc_fork_hold();
 	if (topic->mapping->hold && (!topic->held || topic->forkable.forked))
 		r = topic->mapping->hold(topic);
 	if (!r) {
 		topic->held = true;
 		topic->forkable.forked = false;
 	}
+	torc_fork_allow();
 	return r;
 }
 
@@ -224,6 +226,10 @@ int torc_topic_open(struct torc_bus *bus, const char *address,
 		    TORC_EXCLUSIVE)
 		return torc_fail(-EINVAL, "%s: flags %#x make no sense",
 				 address, options->flags);
+	r = torc_check_reserved(address, options->reserved,
+				sizeof(options->reserved));
+	if (r)
+		return r;
 	mapping = torc_mapping_of(address, &rest);
 	if (!mapping)
 		return torc_fail(-EINVAL, "%s: no such kind of address; there "
@@ -464,7 +470,8 @@ static int count_alive(struct torc_topic *topic, uint32_t *ret_publishers,
 	return n < 0 ? n : 0;
 }
 
-int torc_topic_info(struct torc_topic *topic, struct torc_topic_info *ret_info)
+int torc_topic_get_info(struct torc_topic *topic,
+			struct torc_topic_info *ret_info)
 {
 	const struct torc_constants_shm *c = &topic->constants;
 	struct torc_mark oldest, newest;

@@ -282,7 +282,7 @@ static void print_stats(const struct pub *pub)
 	char rate[CLI_HUMAN_MAX], bytes[CLI_HUMAN_MAX];
 	struct torc_pub_stats stats;
 
-	torc_pub_stats(pub->publisher, &stats);
+	torc_pub_get_stats(pub->publisher, &stats);
 	cli_note("%" PRIu64 " messages, %" PRIu64 " bytes, %" PRIu64
 		 " blocked, %" PRIu64 " dropped, %" PRIu64
 		 " evicted in %.3f s: %s messages/s, %sB/s",
@@ -390,7 +390,7 @@ static int open_all(struct pub *pub)
 	r = torc_pub_open(pub->topic, &pub->pub_options, &pub->publisher);
 	if (r)
 		return r;
-	r = torc_topic_info(pub->topic, &info);
+	r = torc_topic_get_info(pub->topic, &info);
 	if (r)
 		return r;
 	pub->message_max = torc_pub_message_max(pub->publisher);
@@ -406,7 +406,7 @@ static int wait_for_subscribers(struct pub *pub)
 	int r;
 
 	while (pub->wait_for) {
-		r = torc_topic_info(pub->topic, &info);
+		r = torc_topic_get_info(pub->topic, &info);
 		if (r) {
 			pub->status = cli_failed(r);
 			return -1;

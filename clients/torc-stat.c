@@ -90,7 +90,7 @@ static void drop(struct stat_run *run, struct stat_topic *topic, int error)
 static int look(struct stat_topic *topic)
 {
 	topic->looked_ns = cli_now();
-	return torc_topic_info(topic->topic, &topic->info);
+	return torc_topic_get_info(topic->topic, &topic->info);
 }
 
 /* For the second time. */

@@ -125,6 +125,8 @@ Test(damage, waiting_changes_nothing_about_what_was_peeked)
 
 	for (int i = 0; i < 8; i++)
 		MUST(torc_pub_publish(pub, "x", 1));
+	cr_expect_eq(torc_sub_peek_batch(sub, messages, 0), -EINVAL);
+	cr_expect_eq(torc_sub_dispatch(sub, NULL, NULL, 0), -EINVAL);
 	cr_assert_eq(torc_sub_peek_batch(sub, messages, 8), 8);
 	MUST(torc_sub_wait(sub, 0));
 	cr_expect_eq(torc_sub_ended(sub), 0);

@@ -91,13 +91,13 @@ Test(participants, another_process_receives_every_byte)
 		pid_t pid = child_start(receive_all, topic);
 
 		while (!info.subscribers)
-			MUST(torc_topic_info(topic, &info));
+			MUST(torc_topic_get_info(topic, &info));
 		for (uint64_t i = 0; i < MESSAGES; i++) {
 			fill(buffer, length_of(i), i);
 			MUST(torc_pub_publish(pub, buffer, length_of(i)));
 		}
 		cr_expect_eq(child_end(pid), 0);
-		MUST(torc_topic_info(topic, &info));
+		MUST(torc_topic_get_info(topic, &info));
 		cr_expect_eq(info.messages, MESSAGES);
 		torc_pub_close(pub);
 		torc_topic_close(topic);
@@ -285,14 +285,14 @@ Test(participants, full_ring_fails_waits_drops_or_evicts)
 
 		pub = pub_with(topic, TORC_FULL_WAIT, 1000000);
 		publish_until(pub, -ETIMEDOUT);
-		torc_pub_stats(pub, &stats);
+		torc_pub_get_stats(pub, &stats);
 		cr_expect_eq(stats.blocked, 1);
 		torc_pub_close(pub);
 
 		pub = pub_with(topic, TORC_FULL_DROP, 0);
 		for (int i = 0; i < 5; i++)
 			MUST(torc_pub_publish(pub, "dropped", 100));
-		torc_pub_stats(pub, &stats);
+		torc_pub_get_stats(pub, &stats);
 		cr_expect_eq(stats.dropped, 5);
 		torc_pub_close(pub);
 		for (int i = 0; i < n; i++) {
@@ -304,7 +304,7 @@ Test(participants, full_ring_fails_waits_drops_or_evicts)
 		pub = pub_with(topic, TORC_FULL_EVICT, 0);
 		for (int i = 0; i < 1000; i++)
 			MUST(torc_pub_publish(pub, "evicts.", 8));
-		torc_pub_stats(pub, &stats);
+		torc_pub_get_stats(pub, &stats);
 		cr_expect_eq(stats.evicted, 1);
 		cr_expect_eq(torc_sub_receive(sub, data, 128, &message),
 			     -ESTALE);
@@ -370,7 +370,7 @@ Test(participants, stopped_subscriber_holds_its_publisher_and_goes_on)
 		while (!torc_pub_publish(pub, data, sizeof(data)))
 			cr_assert(++n < 1000);
 		alarms(false);
-		torc_pub_stats(pub, &stats);
+		torc_pub_get_stats(pub, &stats);
 		cr_expect_eq(stats.blocked, 1);
 		kill(pid, SIGCONT);
 		for (int i = 0; i < 1000; i++)

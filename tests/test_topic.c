@@ -150,7 +150,7 @@ Test(topic, looking_at_what_a_crash_left_does_not_remove_it)
 
 	cr_assert_eq(child_end(child_start(leave_by_crash, &flags)), -SIGKILL);
 	MUST(torc_topic_open(NULL, "t", NULL, &topic));
-	MUST(torc_topic_info(topic, &info));
+	MUST(torc_topic_get_info(topic, &info));
 	torc_topic_close(topic);
 	cr_expect_eq(fixture_files(), 3);
 	/* Of another kind: made anew. */
@@ -262,6 +262,30 @@ Test(topic, flags_that_make_no_sense_are_refused)
 	torc_topic_close(topic);
 }
 
+Test(topic, reserved_words_must_be_zero)
+{
+	struct torc_topic_options options = { .flags = TORC_CREATE,
+					      .reserved = { [7] = 1 } };
+	struct torc_topic *topic;
+	struct torc_publisher *pub;
+	struct torc_subscriber *sub;
+
+	cr_expect_eq(torc_topic_open(NULL, "t", &options, &topic), -EINVAL);
+	cr_expect(strstr(torc_errmsg(), "reserved"));
+	topic = topic_open("anon:", 0, 4096);
+	cr_expect_eq(torc_pub_open(topic,
+				   &(struct torc_pub_options){
+					   .reserved = { [3] = 1 } },
+				   &pub),
+		     -EINVAL);
+	cr_expect_eq(torc_sub_open(topic,
+				   &(struct torc_sub_options){
+					   .reserved = { [0] = 1 } },
+				   &sub),
+		     -EINVAL);
+	torc_topic_close(topic);
+}
+
 Test(topic, type_and_kind_must_match)
 {
 	struct torc_topic_options options = { .flags = TORC_CREATE,
@@ -270,7 +294,7 @@ Test(topic, type_and_kind_must_match)
 	struct torc_topic *topic, *other;
 
 	MUST(torc_topic_open(NULL, "t", &options, &topic));
-	MUST(torc_topic_info(topic, &info));
+	MUST(torc_topic_get_info(topic, &info));
 	cr_expect_str_eq(info.type, "struct tick");
 	options.type = "struct tock";
 	FAILS(-EPROTOTYPE, "struct tick",
@@ -288,12 +312,12 @@ Test(topic, capacity_is_rounded_up_and_bounded)
 	struct torc_topic *topic = topic_open("t", 0, 5000);
 	struct torc_topic_info info;
 
-	MUST(torc_topic_info(topic, &info));
+	MUST(torc_topic_get_info(topic, &info));
 	cr_expect_eq(info.capacity, 8192);
 	cr_expect_eq(info.message_max, 2048 - 8);
 	torc_topic_close(topic);
 	topic = topic_open("t", 0, 0);
-	MUST(torc_topic_info(topic, &info));
+	MUST(torc_topic_get_info(topic, &info));
 	cr_expect_eq(info.capacity, 1 << 20);
 	torc_topic_close(topic);
 

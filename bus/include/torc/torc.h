@@ -26,6 +26,9 @@
  * a child their calls return -EOWNERDEAD, and closing them only frees memory.
  * Buses and topics may be used in the child, and new handles opened.
  *
+ * Structures of options may be zero, all of them or the rest: that is the
+ * default.  Their reserved words must be: a later version may give them a sense.
+ *
  * Descriptors are close-on-exec.  A timeout is in nanoseconds, on the monotonic
  * clock, negative for none.
  */
@@ -156,6 +159,7 @@ struct torc_topic_options {
 	uint64_t capacity;	/* bytes; default 1 MiB; rounded up to 2^n */
 	const char *type;	/* what the messages are, up to 127 bytes; must
 				   match an existing topic's; NULL: any */
+	uint64_t reserved[8];
 };
 
 /**
@@ -217,10 +221,11 @@ struct torc_topic_info {
 	uint64_t oldest_sequence;
 	uint64_t tail;		/* position after the newest */
 	uint64_t messages;	/* committed since the ring was made */
+	uint64_t reserved[8];
 };
 
 /**
- * torc_topic_info() - what a topic is and how far it has come
+ * torc_topic_get_info() - what a topic is and how far it has come
  * @topic:	the topic
  * @ret_info:	filled
  *
@@ -228,8 +233,8 @@ struct torc_topic_info {
  *
  * Return: 0, or -EPROTO if the ring is damaged.
  */
-TORC_API int torc_topic_info(struct torc_topic *topic,
-			     struct torc_topic_info *ret_info);
+TORC_API int torc_topic_get_info(struct torc_topic *topic,
+				 struct torc_topic_info *ret_info);
 
 enum torc_role { TORC_PUBLISHER, TORC_SUBSCRIBER };
 
@@ -245,6 +250,7 @@ struct torc_participant {
 	uint64_t lost;		/* subscriber: messages since it joined */
 	uint64_t blocked;	/* publisher: times that it found no room */
 	uint64_t dropped;	/* publisher: messages, for want of room */
+	uint64_t reserved[8];
 };
 
 /**
@@ -272,6 +278,7 @@ struct torc_pub_options {
 	enum torc_full full;
 	int64_t timeout_ns;	/* WAIT: 0 or negative for none.  EVICT: how long
 				   the subscriber has not moved; 0: at once */
+	uint64_t reserved[4];
 };
 
 struct torc_pub_stats {
@@ -280,6 +287,7 @@ struct torc_pub_stats {
 	uint64_t evicted;	/* subscribers, TORC_FULL_EVICT */
 	uint64_t repaired;	/* dead publishers' claims made good */
 	uint64_t woken;		/* times that a sleeper had to be woken */
+	uint64_t reserved[8];
 };
 
 /**
@@ -331,7 +339,7 @@ TORC_API int torc_pub_publishv(struct torc_publisher *pub,
  * one alone if there is no room for so many.
  *
  * Return: How many were published, at least 1; else as torc_pub_publish().  With
- * TORC_FULL_DROP, 1 may mean that the first was dropped (torc_pub_stats()).
+ * TORC_FULL_DROP, 1 may mean that the first was dropped (torc_pub_get_stats()).
  */
 TORC_API int torc_pub_publish_batch(struct torc_publisher *pub,
 				    const struct torc_span *messages, int count);
@@ -365,8 +373,8 @@ TORC_API void torc_pub_abort(struct torc_publisher *pub);
 /* Bytes of the longest message that the topic takes. */
 TORC_API size_t torc_pub_message_max(const struct torc_publisher *pub);
 
-TORC_API void torc_pub_stats(const struct torc_publisher *pub,
-			     struct torc_pub_stats *ret_stats);
+TORC_API void torc_pub_get_stats(const struct torc_publisher *pub,
+				 struct torc_pub_stats *ret_stats);
 
 /* ---- Subscriber --------------------------------------------------------- */
 
@@ -377,7 +385,9 @@ struct torc_sub_options {
 	unsigned int flags;	/* TORC_SUB_* */
 	uint64_t spin_ns;	/* in a wait: poll for so long, default 10 us */
 	uint64_t yield_ns;	/* then with sched_yield(), default 10 us */
-};				/* then sleep */
+				/* then sleep */
+	uint64_t reserved[4];
+};
 
 #define TORC_NEVER UINT64_MAX	/* spin_ns, yield_ns: none at all of it */
 
@@ -435,7 +445,8 @@ TORC_API int torc_sub_peek(struct torc_subscriber *sub,
  * @ret_messages: the messages
  * @max:	how many at most
  *
- * Return: How many, at least 1; or as torc_sub_receive().
+ * Return: How many, at least 1; -EINVAL if @max is less; or as
+ * torc_sub_receive().
  */
 TORC_API int torc_sub_peek_batch(struct torc_subscriber *sub,
 				 struct torc_message *ret_messages, int max);
@@ -459,7 +470,8 @@ TORC_API int torc_sub_release(struct torc_subscriber *sub);
  * @context:	passed to it
  * @max:	messages at most
  *
- * Return: How many; the nonzero result of @each; or as torc_sub_receive().
+ * Return: How many; the nonzero result of @each; -EINVAL if @max is less than 1;
+ * or as torc_sub_receive().
  */
 TORC_API int torc_sub_dispatch(struct torc_subscriber *sub,
 			       int (*each)(const struct torc_message *message,
