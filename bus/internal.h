@@ -210,43 +210,69 @@ uint64_t torc_now_ns(void);
  * instead, for want of membarrier().
  */
 bool torc_wake_register(void);
+
+/* Disarm @word and wake who sleeps on it. */
 void torc_wake(uint32_t *word);
 
-/* After a store that somebody may be waiting for. */
-static inline void torc_wake_if_armed(uint32_t *word, bool fence,
-				      uint64_t *woken)
-{
-	/*
-	 * MO(torc_wake_if_armed:A), pairs with torc_sleep:A.  Event count: the
-	 * store before and this load may pass each other in the processor; the
-	 * sleeper's membarrier() orders them for us.
-	 */
-	torc_fence_compiler();
-	if (torc_unlikely(fence))
-		torc_fence_full();
-	if (torc_unlikely(torc_load_relaxed(word) & TORC_WORD_ARMED)) {
-		torc_wake(word);
-		++*woken;
-	}
-}
+/*
+ * End a wait from another thread or a signal handler: @flag is what the waiter's
+ * ready() looks at too, @word (NULL: none) what it sleeps on.
+ */
+void torc_interrupt(uint32_t *flag, uint32_t *word);
+/* Was @flag set?  Clears it. */
+bool torc_interrupted(uint32_t *flag);
 
-struct torc_waiting {
-	uint64_t spin_until, yield_until;	/* torc_now_ns() */
-	uint64_t deadline;			/* UINT64_MAX: none */
+/* How long a handle spins: what its owner chose, and what waiting has taught. */
+struct torc_patience {
+	enum torc_wait policy;
+	uint64_t spin_ns;
 };
 
-#define TORC_SPIN_NS	10000u
-#define TORC_YIELD_NS	10000u
-#define TORC_SLEEP_NS	10000000u	/* a wake-up may be lost by a death */
+/* -EINVAL if there is no such policy. */
+int torc_patience_init(struct torc_patience *patience, const char *name,
+		       enum torc_wait policy);
 
-void torc_waiting_begin(struct torc_waiting *waiting, uint64_t spin_ns,
-			uint64_t yield_ns, int64_t timeout_ns);
+struct torc_waiting {
+	struct torc_patience *patience;
+	uint64_t begun, spin_until, yield_until;	/* torc_now_ns() */
+	uint64_t deadline;				/* UINT64_MAX: none */
+};
+
+#define TORC_SLEEP_NS	10000000u	/* a wake-up may be lost by a death */
+#define TORC_POLL_NS	1000000u	/* without membarrier(), or a word */
+#define TORC_WORDS_MAX	128		/* futex_waitv() takes no more */
+
+void torc_waiting_begin(struct torc_waiting *waiting,
+			struct torc_patience *patience, int64_t timeout_ns);
+/* What was waited for has come: learn from how long it took. */
+void torc_waiting_end(const struct torc_waiting *waiting);
+
+/* What is waited for, and how to sleep until it may be there. */
+struct torc_event {
+	bool (*ready)(void *context);
+	/* At most @ns; looks once more first.  0, or -EINTR. */
+	int (*sleep)(void *context, uint64_t ns);
+	void *context;
+};
 
 /*
- * Wait for one of @words to be woken, until @ready, TORC_SLEEP_NS at most.  0 when
- * ready, -EAGAIN if not yet, -ETIMEDOUT, -EINTR.
+ * Wait until @event is ready, TORC_SLEEP_NS at most.  0 when ready, -EAGAIN if not
+ * yet, -ETIMEDOUT, -EINTR.
  */
-int torc_wait_turn(const struct torc_waiting *waiting, uint32_t *const *words,
-		   int count, bool (*ready)(void *context), void *context);
+int torc_wait_turn(const struct torc_waiting *waiting,
+		   const struct torc_event *event);
+
+/*
+ * After words were armed: let all wakers pass a barrier.  False if that cannot be
+ * had, so that wake-ups may be missed.
+ */
+bool torc_wake_barrier(void);
+
+/*
+ * Sleep on words, all armed by this: until one is woken, until @ready, for @ns at
+ * most.  Polls if there are none.  0, or -EINTR.
+ */
+int torc_sleep(uint32_t *const *words, int count, uint64_t ns,
+	       bool (*ready)(void *context), void *context);
 
 #endif /* TORC_INTERNAL_H */

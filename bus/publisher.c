@@ -23,10 +23,11 @@ struct torc_publisher {
 		struct torc_mp mp;
 	};
 	size_t reserved_length;
-	uint64_t woken;
 	/* From here on not touched while there is room. */
 	struct torc_forkable forkable;	/* fds: locks, cursors */
 	struct torc_pub_options options;
+	struct torc_patience patience;
+	uint32_t interrupted;
 	struct torc_pub_stats stats;
 	struct torc_publisher_slot_shm *slot;
 	uint32_t slot_index;
@@ -168,9 +169,8 @@ static uint32_t blocker(const struct torc_publisher *pub)
 }
 
 /* Would a message of the length fit now? */
-static bool has_room(void *context)
+static bool has_room(struct attempt *attempt)
 {
-	struct attempt *attempt = context;
 	struct torc_publisher *pub = attempt->pub;
 	uint64_t size = torc_record_size(attempt->needed);
 	const struct torc_ring *ring = &pub->view.ring;
@@ -181,6 +181,36 @@ static bool has_room(void *context)
 
 	return (pub->many ? torc_mp_make_room(&pub->mp, end)
 			  : torc_sp_make_room(&pub->sp, end)) != -EAGAIN;
+}
+
+static bool room_or_interrupt(void *context)
+{
+	struct attempt *attempt = context;
+
+	return has_room(attempt) ||
+	       torc_load_relaxed(&attempt->pub->interrupted);
+}
+
+static int sleep_for_room(void *context, uint64_t ns)
+{
+	struct attempt *attempt = context;
+	uint32_t *word = &attempt->pub->cursors->room_word;
+
+	return torc_sleep(&word, 1, ns, room_or_interrupt, attempt);
+}
+
+static int wait_for_room(struct attempt *attempt)
+{
+	const struct torc_event event = { room_or_interrupt, sleep_for_room,
+					  attempt };
+	int r = torc_wait_turn(&attempt->waiting, &event);
+
+	if (r)
+		return r;
+	if (!has_room(attempt) && torc_interrupted(&attempt->pub->interrupted))
+		return -EINTR;
+	torc_waiting_end(&attempt->waiting);
+	return 0;
 }
 
 /* Clear the way: 1 if something was done about it. */
@@ -225,8 +255,7 @@ static void begin_attempt(struct attempt *attempt)
 
 	if (pub->options.full == TORC_FULL_WAIT && pub->options.timeout_ns > 0)
 		timeout = pub->options.timeout_ns;
-	torc_waiting_begin(&attempt->waiting, TORC_SPIN_NS, TORC_YIELD_NS,
-			   timeout);
+	torc_waiting_begin(&attempt->waiting, &pub->patience, timeout);
 	attempt->begun = true;
 	attempt->stalled_since = torc_now_ns();
 	attempt->cursor = UINT64_MAX;
@@ -240,7 +269,6 @@ static void begin_attempt(struct attempt *attempt)
 static int no_room(struct attempt *attempt)
 {
 	struct torc_publisher *pub = attempt->pub;
-	uint32_t *word = &pub->cursors->room_word;
 	uint64_t now;
 	int r;
 
@@ -259,15 +287,25 @@ static int no_room(struct attempt *attempt)
 		torc_store_relaxed(&pub->slot->dropped, ++pub->stats.dropped);
 		return DROPPED;
 	}
-	r = torc_wait_turn(&attempt->waiting, &word, 1, has_room, attempt);
+	r = wait_for_room(attempt);
 	return r == -EAGAIN ? 0 : r;
 }
 
 /* ---- Publishing --------------------------------------------------------- */
 
-static inline void notify(struct torc_publisher *pub)
+static __attribute__((noinline)) int wake(struct torc_publisher *pub)
 {
-	torc_wake_if_armed(&pub->cursors->data_word, pub->fences, &pub->woken);
+	pub->stats.woken++;
+	torc_wake(&pub->cursors->data_word);
+	return 0;
+}
+
+static inline int notify(struct torc_publisher *pub)
+{
+	if (torc_unlikely(torc_word_armed(&pub->cursors->data_word,
+					  pub->fences)))
+		return wake(pub);
+	return 0;
 }
 
 static inline int try_reserve(struct torc_publisher *pub, size_t length,
@@ -342,12 +380,6 @@ static __attribute__((noinline)) int publish(struct torc_publisher *pub,
 	return 0;
 }
 
-static __attribute__((noinline)) int wake(struct torc_publisher *pub)
-{
-	notify(pub);
-	return 0;
-}
-
 /* The usual case needs no stack; what it saves is a third of its time. */
 int torc_pub_publish(struct torc_publisher *pub, const void *data,
 		     size_t length)
@@ -356,13 +388,7 @@ int torc_pub_publish(struct torc_publisher *pub, const void *data,
 			  pub->forkable.forked ||
 			  !torc_sp_publish_short(&pub->sp, data, length)))
 		return publish(pub, data, length);
-	/* As torc_wake_if_armed(). */
-	torc_fence_compiler();
-	if (torc_unlikely(pub->fences ||
-			  torc_load_relaxed(&pub->cursors->data_word) &
-				  TORC_WORD_ARMED))
-		return wake(pub);
-	return 0;
+	return notify(pub);
 }
 
 int torc_pub_publishv(struct torc_publisher *pub, const struct iovec *pieces,
@@ -459,6 +485,11 @@ void torc_pub_abort(struct torc_publisher *pub)
 	}
 }
 
+void torc_pub_wake(struct torc_publisher *pub)
+{
+	torc_interrupt(&pub->interrupted, &pub->cursors->room_word);
+}
+
 size_t torc_pub_message_max(const struct torc_publisher *pub)
 {
 	return torc_message_max(&pub->view.ring);
@@ -468,7 +499,6 @@ void torc_pub_get_stats(const struct torc_publisher *pub,
 			struct torc_pub_stats *ret_stats)
 {
 	*ret_stats = pub->stats;
-	ret_stats->woken = pub->woken;
 }
 
 /* ---- Opening and closing ------------------------------------------------ */
@@ -588,10 +618,14 @@ int torc_pub_open(struct torc_topic *topic,
 		return torc_fail(-ENOMEM, "%s: out of memory", topic->name);
 	if (options)
 		pub->options = *options;
-	if (pub->options.full > TORC_FULL_EVICT) {
+	r = pub->options.full > TORC_FULL_EVICT
+		    ? torc_fail(-EINVAL, "%s: no such way to be full",
+				topic->name)
+		    : torc_patience_init(&pub->patience, topic->name,
+					 pub->options.wait);
+	if (r) {
 		free(pub);
-		return torc_fail(-EINVAL, "%s: no such way to be full",
-				 topic->name);
+		return r;
 	}
 	pub->forkable.fds[0] = pub->forkable.fds[1] = -1;
 	pub->topic = torc_topic_ref(topic);

@@ -23,7 +23,8 @@ struct torc_subscriber {
 	/* From here on not touched while there are messages. */
 	struct torc_forkable forkable;	/* fds: cursors, locks */
 	struct torc_sub_options options;
-	uint64_t woken;
+	struct torc_patience patience;
+	uint32_t interrupted;
 	void *copy;			/* for torc_sub_dispatch(), if lossy */
 	struct torc_topic *topic;
 	struct torc_view view;
@@ -46,8 +47,9 @@ static int explain(struct torc_subscriber *sub, int error)
 
 static inline void wake_publishers(struct torc_subscriber *sub)
 {
-	if (sub->room_word)
-		torc_wake_if_armed(sub->room_word, sub->fences, &sub->woken);
+	if (sub->room_word &&
+	    torc_unlikely(torc_word_armed(sub->room_word, sub->fences)))
+		torc_wake(sub->room_word);
 }
 
 /*
@@ -244,16 +246,7 @@ struct subs {
 	int count;
 };
 
-static bool any_has_message(void *context)
-{
-	const struct subs *subs = context;
-
-	for (int i = 0; i < subs->count; i++)
-		if (has_message(subs->subs[i]))
-			return true;
-	return false;
-}
-
+/* The index of one that has something to say, or -EAGAIN. */
 static int which_has_message(const struct subs *subs)
 {
 	for (int i = 0; i < subs->count; i++)
@@ -262,37 +255,54 @@ static int which_has_message(const struct subs *subs)
 	return -EAGAIN;
 }
 
-#define WORDS_MAX 128
-
-/* Nobody wakes a subscriber without a word: then all are polled. */
-static int collect_words(const struct subs *subs, uint32_t *words[WORDS_MAX])
+static bool any_ready(void *context)
 {
-	if (subs->count > WORDS_MAX)
-		return 0;
-	for (int i = 0; i < subs->count; i++) {
-		if (!subs->subs[i]->room_word)
-			return 0;
-		words[i] = &subs->subs[i]->view.ring.cursors->data_word;
-	}
-	return subs->count;
+	const struct subs *subs = context;
+
+	for (int i = 0; i < subs->count; i++)
+		if (has_message(subs->subs[i]) ||
+		    torc_load_relaxed(&subs->subs[i]->interrupted))
+			return true;
+	return false;
+}
+
+static bool any_interrupted(const struct subs *subs)
+{
+	bool interrupted = false;
+
+	for (int i = 0; i < subs->count; i++)
+		interrupted |= torc_interrupted(&subs->subs[i]->interrupted);
+	return interrupted;
+}
+
+/* Nobody wakes a subscriber without a word, or too many: all are polled. */
+static int any_sleep(void *context, uint64_t ns)
+{
+	const struct subs *subs = context;
+	uint32_t *words[TORC_WORDS_MAX];
+	int count = 0;
+
+	for (int i = 0; i < subs->count && i < TORC_WORDS_MAX &&
+			subs->subs[i]->room_word; i++)
+		words[count++] = &subs->subs[i]->view.ring.cursors->data_word;
+	return torc_sleep(words, count == subs->count ? count : 0, ns,
+			  any_ready, context);
 }
 
 static int wait_for(struct subs *subs, int64_t timeout_ns)
 {
-	const struct torc_sub_options *options = &subs->subs[0]->options;
+	const struct torc_event event = { any_ready, any_sleep, subs };
 	struct torc_waiting waiting;
-	uint32_t *words[WORDS_MAX];
-	int count, r;
+	int r;
 
-	count = collect_words(subs, words);
-	torc_waiting_begin(&waiting, options->spin_ns, options->yield_ns,
-			   timeout_ns);
+	torc_waiting_begin(&waiting, &subs->subs[0]->patience, timeout_ns);
 	do {
-		r = torc_wait_turn(&waiting, words, count, any_has_message,
-				   subs);
+		r = torc_wait_turn(&waiting, &event);
 		for (int i = 0; i < subs->count && r == -EAGAIN; i++)
 			skip_dead(subs->subs[i]);
 	} while (r == -EAGAIN);
+	if (!r)
+		torc_waiting_end(&waiting);
 	return r;
 }
 
@@ -311,6 +321,8 @@ int torc_sub_wait_any(struct torc_subscriber *const *subs, int count,
 		i = which_has_message(&all);
 		if (i >= 0)
 			return i;
+		if (any_interrupted(&all))
+			return -EINTR;
 		for (i = 0; i < count; i++)
 			wake_publishers(subs[i]);
 		if (!timeout_ns)
@@ -326,6 +338,13 @@ int torc_sub_wait(struct torc_subscriber *sub, int64_t timeout_ns)
 	int r = torc_sub_wait_any(&sub, 1, timeout_ns);
 
 	return r < 0 ? r : 0;
+}
+
+void torc_sub_wake(struct torc_subscriber *sub)
+{
+	torc_interrupt(&sub->interrupted,
+		       sub->room_word ? &sub->view.ring.cursors->data_word
+				      : NULL);
 }
 
 int torc_sub_ended(struct torc_subscriber *sub)
@@ -434,13 +453,6 @@ static int join(struct torc_subscriber *sub)
 	return 0;
 }
 
-static uint64_t patience(uint64_t asked_ns, uint64_t default_ns)
-{
-	if (asked_ns == TORC_NEVER)
-		return 0;
-	return asked_ns ? asked_ns : default_ns;
-}
-
 int torc_sub_open(struct torc_topic *topic,
 		  const struct torc_sub_options *options,
 		  struct torc_subscriber **ret_sub)
@@ -462,8 +474,11 @@ int torc_sub_open(struct torc_topic *topic,
 		return torc_fail(-EINVAL, "%s: flags %#x make no sense",
 				 topic->name, options->flags);
 	}
-	sub->options.spin_ns = patience(sub->options.spin_ns, TORC_SPIN_NS);
-	sub->options.yield_ns = patience(sub->options.yield_ns, TORC_YIELD_NS);
+	r = torc_patience_init(&sub->patience, topic->name, sub->options.wait);
+	if (r) {
+		free(sub);
+		return r;
+	}
 	sub->forkable.fds[0] = sub->forkable.fds[1] = -1;
 	sub->topic = torc_topic_ref(topic);
 	torc_forkable_add(&sub->forkable);

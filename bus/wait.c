@@ -1,19 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sleeping until a word is woken, and waking (an event count over a futex).
+ * Waiting: spinning, yielding, and sleeping on wait words (word.h) by futexes.
  *
- * Who waits spins, then yields, then sleeps.  A sleeper arms the word, makes all
- * wakers' processors pass a barrier with membarrier(), looks once more, and
- * sleeps on the value it armed.  So a waker needs no fence: either it sees the
- * word armed, or its store came before the sleeper's last look.  A waker clears
- * the word first, by compare-and-swap from the value it saw, and then wakes: a
- * sleeper that was about to sleep finds another value and looks again.  (The
- * other way round it could fall asleep between the two, on a word that nobody
- * would wake.)  What a later sleeper armed it cannot clear, because arming
- * changes the sequence.
- *
- * A waker that dies before the wake wakes nobody, so no sleep is longer than
- * TORC_SLEEP_NS.
+ * A sleeper arms the word, makes all wakers' processors pass a barrier with
+ * membarrier(), looks once more, and sleeps on the value it armed; so a waker
+ * needs no fence.  One that dies before the wake wakes nobody, so no sleep is
+ * longer than TORC_SLEEP_NS.  docs/waiting.md says what else was tried.
  */
 #include "internal.h"
 
@@ -27,13 +19,17 @@
 #include <time.h>
 #include <unistd.h>
 
+/*
+ * Adaptive spinning: twice what the last message took, if that was not long, else
+ * less and less.  Yielding follows, for those who share a processor.
+ */
+#define SPIN_FIRST_NS	20000u
+#define SPIN_MIN_NS	2000u
+#define SPIN_MAX_NS	50000u
+#define YIELD_NS	10000u
+
 /* Where membarrier() is refused (seccomp), wakers fence. */
 static bool refused;
-
-/* Sleepers that cannot make wakers pass a barrier, or be woken at all. */
-#define POLL_NS 1000000u
-/* futex_waitv() takes no more */
-#define WORDS_MAX 128
 
 uint64_t torc_now_ns(void)
 {
@@ -42,6 +38,8 @@ uint64_t torc_now_ns(void)
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
+
+/* ---- Waking ------------------------------------------------------------- */
 
 static int membarrier(int command)
 {
@@ -61,27 +59,36 @@ bool torc_wake_register(void)
 	return !refused;
 }
 
+bool torc_wake_barrier(void)
+{
+	return !refused && !membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED);
+}
+
 void torc_wake(uint32_t *word)
 {
-	uint32_t seen = torc_load_relaxed(word);
-
-	if (!(seen & TORC_WORD_ARMED))
-		return;
-	torc_cas(word, seen, seen & ~TORC_WORD_ARMED);
-	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	if (torc_word_disarm(word))
+		syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-/* Arm @word, with a new sequence; returns what it holds then. */
-static uint32_t arm(uint32_t *word)
+void torc_interrupt(uint32_t *flag, uint32_t *word)
 {
-	uint32_t seen, armed;
+	int saved = errno;
 
-	do {
-		seen = torc_load_relaxed(word);
-		armed = (seen + 2) | TORC_WORD_ARMED;
-	} while (!torc_cas(word, seen, armed));
-	return armed;
+	torc_store_relaxed(flag, 1u);
+	if (word && torc_word_armed(word, true))
+		torc_wake(word);
+	errno = saved;
 }
+
+bool torc_interrupted(uint32_t *flag)
+{
+	if (!torc_load_relaxed(flag))
+		return false;
+	torc_store_relaxed(flag, 0u);
+	return true;
+}
+
+/* ---- Sleeping ----------------------------------------------------------- */
 
 static struct timespec duration(uint64_t ns)
 {
@@ -93,7 +100,7 @@ static struct timespec duration(uint64_t ns)
 static int futex_sleep(uint32_t *const *words, const uint32_t *values, int count,
 		       uint64_t ns)
 {
-	struct futex_waitv waitv[WORDS_MAX];
+	struct futex_waitv waitv[TORC_WORDS_MAX];
 	struct timespec timeout = duration(ns);
 
 	if (count == 1)
@@ -108,34 +115,45 @@ static int futex_sleep(uint32_t *const *words, const uint32_t *values, int count
 		       CLOCK_MONOTONIC) < 0 ? -errno : 0;
 }
 
-/*
- * Sleep for at most @ns.  Without words, more words than the kernel takes, or a
- * kernel that cannot wait for several (before 5.16), poll.
- */
-static int torc_sleep(uint32_t *const *words, int count, uint64_t ns,
-		      bool (*ready)(void *context), void *context)
+int torc_sleep(uint32_t *const *words, int count, uint64_t ns,
+	       bool (*ready)(void *context), void *context)
 {
-	struct timespec poll = duration(ns < POLL_NS ? ns : POLL_NS);
-	uint32_t values[WORDS_MAX];
+	uint64_t poll_ns = ns < TORC_POLL_NS ? ns : TORC_POLL_NS;
+	struct timespec poll = duration(poll_ns);
+	uint32_t values[TORC_WORDS_MAX];
 	int r;
 
-	if (!count || count > WORDS_MAX)
+	if (!count)
 		return nanosleep(&poll, NULL) ? -EINTR : 0;
 	for (int i = 0; i < count; i++)
-		values[i] = arm(words[i]);
-	/*
-	 * MO(torc_sleep:A), pairs with torc_wake_if_armed:A.  Event count: who
-	 * stores after this sees the word armed.
-	 */
-	torc_fence_full();
-	if (refused || membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED))
-		ns = ns < POLL_NS ? ns : POLL_NS;
+		values[i] = torc_word_arm(words[i]);
+	if (!torc_wake_barrier())
+		ns = poll_ns;
 	if (ready(context))
 		return 0;
 	r = futex_sleep(words, values, count, ns);
+	/* A kernel that cannot wait for several (before 5.16). */
 	if (r == -ENOSYS)
 		return nanosleep(&poll, NULL) ? -EINTR : 0;
 	return r == -EINTR ? r : 0;
+}
+
+/* ---- Patience ----------------------------------------------------------- */
+
+int torc_patience_init(struct torc_patience *patience, const char *name,
+		       enum torc_wait policy)
+{
+	static const uint64_t spin_ns[] = {
+		[TORC_WAIT_ADAPTIVE] = SPIN_FIRST_NS,
+		[TORC_WAIT_SPIN] = UINT64_MAX,
+		[TORC_WAIT_SLEEP] = 0,
+	};
+
+	if ((unsigned int)policy > TORC_WAIT_SLEEP)
+		return torc_fail(-EINVAL, "%s: no such way to wait: %u", name,
+				 (unsigned int)policy);
+	*patience = (struct torc_patience){ policy, spin_ns[policy] };
+	return 0;
 }
 
 static uint64_t later(uint64_t now, uint64_t ns)
@@ -143,19 +161,44 @@ static uint64_t later(uint64_t now, uint64_t ns)
 	return ns > UINT64_MAX - now ? UINT64_MAX : now + ns;
 }
 
-void torc_waiting_begin(struct torc_waiting *waiting, uint64_t spin_ns,
-			uint64_t yield_ns, int64_t timeout_ns)
+void torc_waiting_begin(struct torc_waiting *waiting,
+			struct torc_patience *patience, int64_t timeout_ns)
 {
 	uint64_t now = torc_now_ns();
 
-	waiting->spin_until = later(now, spin_ns);
-	waiting->yield_until = later(waiting->spin_until, yield_ns);
-	waiting->deadline =
-		timeout_ns < 0 ? UINT64_MAX : later(now, (uint64_t)timeout_ns);
+	*waiting = (struct torc_waiting){
+		.patience = patience,
+		.begun = now,
+		.spin_until = later(now, patience->spin_ns),
+		.yield_until = later(now, patience->spin_ns),
+		.deadline = timeout_ns < 0 ? UINT64_MAX
+					   : later(now, (uint64_t)timeout_ns),
+	};
+	if (patience->policy == TORC_WAIT_ADAPTIVE)
+		waiting->yield_until += YIELD_NS;
 }
 
-int torc_wait_turn(const struct torc_waiting *waiting, uint32_t *const *words,
-		   int count, bool (*ready)(void *context), void *context)
+void torc_waiting_end(const struct torc_waiting *waiting)
+{
+	struct torc_patience *patience = waiting->patience;
+	uint64_t took, spin = patience->spin_ns;
+
+	if (patience->policy != TORC_WAIT_ADAPTIVE)
+		return;
+	took = torc_now_ns() - waiting->begun;
+	if (took > SPIN_MAX_NS)
+		spin /= 2;
+	else
+		spin -= spin / 8;
+	if (took <= SPIN_MAX_NS && spin < 2 * took)
+		spin = 2 * took;
+	if (spin < SPIN_MIN_NS)
+		spin = SPIN_MIN_NS;
+	patience->spin_ns = spin < SPIN_MAX_NS ? spin : SPIN_MAX_NS;
+}
+
+int torc_wait_turn(const struct torc_waiting *waiting,
+		   const struct torc_event *event)
 {
 	uint64_t started = torc_now_ns(), now, ns = TORC_SLEEP_NS;
 	int r;
@@ -164,7 +207,7 @@ int torc_wait_turn(const struct torc_waiting *waiting, uint32_t *const *words,
 		/* Reading the clock is the pause between looks, with a few
 		 * more while the end is far. */
 		for (int i = 0; i < 16; i++) {
-			if (ready(context))
+			if (event->ready(event->context))
 				return 0;
 			ck_pr_stall();
 		}
@@ -182,8 +225,8 @@ int torc_wait_turn(const struct torc_waiting *waiting, uint32_t *const *words,
 	}
 	if (waiting->deadline - now < ns)
 		ns = waiting->deadline - now;
-	r = torc_sleep(words, count, ns, ready, context);
-	if (ready(context))
+	r = event->sleep(event->context, ns);
+	if (event->ready(event->context))
 		return 0;
 	return r ? r : -EAGAIN;
 }

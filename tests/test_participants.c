@@ -432,8 +432,7 @@ static int publish_slowly(void *context)
 
 Test(participants, sleepers_are_woken_for_each_message)
 {
-	struct torc_sub_options options = { .spin_ns = TORC_NEVER,
-					    .yield_ns = TORC_NEVER };
+	struct torc_sub_options options = { .wait = TORC_WAIT_SLEEP };
 
 	for (size_t k = 0; k < KINDS; k++) {
 		struct torc_topic *topic =

@@ -76,7 +76,8 @@
  * MO(function:letter), that name their partner; docs/ordering.md has them all.
  *
  * Where to read on: abi.h (the layout), layout.h (marks, the gate), sp.h, mp.h
- * (producers), batch.h, consumer.h, repair.h (death of a publisher).
+ * (producers), batch.h, consumer.h, repair.h (death of a publisher), word.h (who
+ * has to be woken).
  *
  * Sources: the header as the commit flag is FastForward's (Giacomoni, Moseley,
  * Vachharajani, PPoPP 2008) and, with variable length and pads, that of Aeron's
@@ -95,5 +96,6 @@
 #include <torc/mp.h>
 #include <torc/consumer.h>
 #include <torc/repair.h>
+#include <torc/word.h>
 
 #endif /* TORC_RING_H */

@@ -20,7 +20,7 @@
  *
  * Threads: a handle is used by one thread at a time, except where it is said
  * otherwise; different handles are independent, also those of one topic.  No
- * call may be made in a signal handler.
+ * call may be made in a signal handler, but torc_sub_wake() and torc_pub_wake().
  *
  * fork(): publishers and subscribers belong to the process that opened them; in
  * a child their calls return -EOWNERDEAD, and closing them only frees memory.
@@ -264,6 +264,16 @@ struct torc_participant {
 TORC_API int torc_topic_participants(struct torc_topic *topic,
 				     struct torc_participant *ret, int max);
 
+/* ---- Waiting ------------------------------------------------------------ */
+
+/* How a wait spends its time. */
+enum torc_wait {
+	TORC_WAIT_ADAPTIVE,	/* spin for a moment if that has paid of late (50 us
+				   at most), yield, then sleep */
+	TORC_WAIT_SPIN,		/* never sleep: a processor for the least latency */
+	TORC_WAIT_SLEEP,	/* at once */
+};
+
 /* ---- Publisher ---------------------------------------------------------- */
 
 /* What to do when a lossless subscriber has not read far enough. */
@@ -276,6 +286,7 @@ enum torc_full {
 
 struct torc_pub_options {
 	enum torc_full full;
+	enum torc_wait wait;	/* for room */
 	int64_t timeout_ns;	/* WAIT: 0 or negative for none.  EVICT: how long
 				   the subscriber has not moved; 0: at once */
 	uint64_t reserved[4];
@@ -370,6 +381,16 @@ TORC_API int torc_pub_commit(struct torc_publisher *pub, size_t length);
 /* Give up what was reserved. */
 TORC_API void torc_pub_abort(struct torc_publisher *pub);
 
+/**
+ * torc_pub_wake() - end a call that waits for room
+ * @pub:	the publisher
+ *
+ * It returns -EINTR; if none waits, the next that would have to does.
+ *
+ * Context: Any thread, and signal handlers, as long as @pub is open.
+ */
+TORC_API void torc_pub_wake(struct torc_publisher *pub);
+
 /* Bytes of the longest message that the topic takes. */
 TORC_API size_t torc_pub_message_max(const struct torc_publisher *pub);
 
@@ -383,13 +404,9 @@ TORC_API void torc_pub_get_stats(const struct torc_publisher *pub,
 
 struct torc_sub_options {
 	unsigned int flags;	/* TORC_SUB_* */
-	uint64_t spin_ns;	/* in a wait: poll for so long, default 10 us */
-	uint64_t yield_ns;	/* then with sched_yield(), default 10 us */
-				/* then sleep */
+	enum torc_wait wait;	/* for messages */
 	uint64_t reserved[4];
 };
-
-#define TORC_NEVER UINT64_MAX	/* spin_ns, yield_ns: none at all of it */
 
 /**
  * torc_sub_open() - become a subscriber of a topic
@@ -483,12 +500,13 @@ TORC_API int torc_sub_dispatch(struct torc_subscriber *sub,
  * @sub:	the subscriber
  * @timeout_ns:	0 only looks; negative waits for ever
  *
- * Spins, yields, then sleeps.  Also a message that can only be told as an error
- * (-ESTALE, -EPROTO) ends it.  That no publisher is left does not: use a timeout,
+ * As the subscriber's options say.  Also a message that can only be told as an
+ * error (-ESTALE, -EPROTO) ends it.  That no publisher is left does not: use a timeout,
  * and torc_sub_ended().
  *
  * Return: 0 if the next torc_sub_receive() has something to say; -ETIMEDOUT;
- * -EINTR if a signal handler ran while it slept; -EOWNERDEAD.
+ * -EINTR if a signal handler ran while it slept, or by torc_sub_wake();
+ * -EOWNERDEAD.
  */
 TORC_API int torc_sub_wait(struct torc_subscriber *sub, int64_t timeout_ns);
 
@@ -498,14 +516,25 @@ TORC_API int torc_sub_wait(struct torc_subscriber *sub, int64_t timeout_ns);
  * @count:	how many, at least 1
  * @timeout_ns:	as torc_sub_wait()
  *
- * Spins and yields as the first of them does.  With more than 128, or one that
- * cannot be woken, it polls every millisecond instead of sleeping.
+ * Waits as the first of them does.  With more than 128, or one that cannot be
+ * woken, it polls every millisecond instead of sleeping.
  *
  * Return: The lowest index of one that has something to say; -EINVAL; or as
  * torc_sub_wait().
  */
 TORC_API int torc_sub_wait_any(struct torc_subscriber *const *subs, int count,
 			       int64_t timeout_ns);
+
+/**
+ * torc_sub_wake() - end a wait
+ * @sub:	the subscriber
+ *
+ * A wait for @sub that finds no message returns -EINTR; if there is none now, the
+ * next one does.  So a signal handler that calls this cannot come too early.
+ *
+ * Context: Any thread, and signal handlers, as long as @sub is open.
+ */
+TORC_API void torc_sub_wake(struct torc_subscriber *sub);
 
 /**
  * torc_sub_ended() - has the topic come to its end?
