@@ -42,7 +42,7 @@ int torc_name_check(const char *name)
 	return 0;
 }
 
-void torc_name_to_file(const char *name, char file[TORC_NAME_MAX + 1])
+void torc_name_to_file(const char *name, char file[TORC_FILE_MAX + 1])
 {
 	size_t i;
 
@@ -84,24 +84,11 @@ static int check_directory(int fd, const char *path)
 	return 0;
 }
 
-int torc_bus_open(const char *directory, struct torc_bus **ret_bus)
+int torc_directory_open(const char *path, struct torc_bus **ret_bus)
 {
-	char path[PATH_MAX];
 	struct torc_bus *bus;
 	int fd, r;
 
-	if (directory)
-		r = (size_t)snprintf(path, sizeof(path), "%s", directory) <
-				    sizeof(path) ? 0 : -ENAMETOOLONG;
-	else
-		r = default_directory(path, sizeof(path));
-	if (r)
-		return torc_fail(r, "the bus's directory has too long a name");
-
-	if (mkdir(path, 0700) && errno != EEXIST)
-		return torc_fail(-errno, "bus %s: cannot make the directory: "
-				 "%s; set TORC_DIR to one that can be",
-				 path, strerrordesc_np(errno));
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return torc_fail(-errno, "bus %s: cannot open the directory: "
@@ -123,6 +110,26 @@ int torc_bus_open(const char *directory, struct torc_bus **ret_bus)
 err_close:
 	close(fd);
 	return r;
+}
+
+int torc_bus_open(const char *directory, struct torc_bus **ret_bus)
+{
+	char path[PATH_MAX];
+	int r;
+
+	if (directory)
+		r = (size_t)snprintf(path, sizeof(path), "%s", directory) <
+				    sizeof(path) ? 0 : -ENAMETOOLONG;
+	else
+		r = default_directory(path, sizeof(path));
+	if (r)
+		return torc_fail(r, "the bus's directory has too long a name");
+
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return torc_fail(-errno, "bus %s: cannot make the directory: "
+				 "%s; set TORC_DIR to one that can be",
+				 path, strerrordesc_np(errno));
+	return torc_directory_open(path, ret_bus);
 }
 
 struct torc_bus *torc_bus_ref(struct torc_bus *bus)
@@ -197,27 +204,36 @@ int torc_bus_list(struct torc_bus *bus,
 	return each_file(bus, list_file, &listing);
 }
 
-int torc_bus_remove(struct torc_bus *bus, const char *name, unsigned int flags)
+int torc_bus_remove(struct torc_bus *bus, const char *address,
+		    unsigned int flags)
 {
-	char file[TORC_NAME_MAX + 1];
-	int r = torc_name_check(name);
+	const struct torc_mapping *mapping;
+	struct torc_place place;
+	const char *name;
+	int r = torc_mapping_of(address, &mapping, &name);
 
 	if (r)
 		return r;
 	if (flags & ~TORC_REMOVE_STALE)
-		return torc_fail(-EINVAL, "%s: flags %#x make no sense", name,
+		return torc_fail(-EINVAL, "%s: flags %#x make no sense", address,
 				 flags);
-	torc_name_to_file(name, file);
-	r = torc_shm_remove(bus->fd, file, flags);
-	if (r == -ENOENT)
-		return torc_fail(r, "%s: no such topic on bus %s", name,
-				 bus->path);
-	if (r == -EBUSY)
-		return torc_fail(r, "%s: somebody takes part in it", name);
+	if (!mapping->locate)
+		return torc_fail(-EINVAL, "%s: without a name, it goes with "
+				 "the last who has it", address);
+	r = mapping->locate(name, bus, &place);
 	if (r)
-		return torc_fail(r, "%s: cannot remove it from bus %s: %s",
-				 name, bus->path, strerrordesc_np(-r));
-	return 0;
+		return r;
+	r = torc_shm_remove(place.bus->fd, place.file, flags);
+	if (r == -ENOENT)
+		torc_fail(r, "%s: no such topic on bus %s", address,
+			  place.bus->path);
+	else if (r == -EBUSY)
+		torc_fail(r, "%s: somebody takes part in it", address);
+	else if (r)
+		torc_fail(r, "%s: cannot remove it from bus %s: %s",
+			  address, place.bus->path, strerrordesc_np(-r));
+	torc_bus_close(place.bus);
+	return r;
 }
 
 struct cleaning {

@@ -85,13 +85,23 @@ struct torc_bus {
 };
 
 #define TORC_NAME_MAX 127
+#define TORC_FILE_MAX 255
 
 struct torc_bus *torc_bus_ref(struct torc_bus *bus);
+
+/* As torc_bus_open(), of a directory that is there. */
+int torc_directory_open(const char *path, struct torc_bus **ret_bus);
 
 /* -EINVAL if no topic can be called so. */
 int torc_name_check(const char *name);
 /* "a/b" is the file "a:b", which no name can be. */
-void torc_name_to_file(const char *name, char file[TORC_NAME_MAX + 1]);
+void torc_name_to_file(const char *name, char file[TORC_FILE_MAX + 1]);
+
+/* A file in a directory. */
+struct torc_place {
+	struct torc_bus *bus;
+	char file[TORC_FILE_MAX + 1];
+};
 
 /* ---- mapping.c and mapping_*.c: where a ring's bytes live --------------- */
 
@@ -115,6 +125,13 @@ struct torc_view {
 struct torc_mapping {
 	const char *name;
 	const char *prefix;	/* of an address */
+
+	/*
+	 * Where the topic of this name is, on @bus or the default one if NULL.
+	 * A reference to place->bus is the caller's.  NULL: it is no file.
+	 */
+	int (*locate)(const char *name, struct torc_bus *bus,
+		      struct torc_place *ret);
 
 	/*
 	 * Make (@constants) or open (NULL) the topic's objects by the @rest of
@@ -144,12 +161,12 @@ struct torc_mapping {
 	void (*release)(struct torc_topic *topic);
 };
 
-extern const struct torc_mapping torc_mapping_shm, torc_mapping_memfd,
-	torc_mapping_fd, torc_mapping_anon;
+extern const struct torc_mapping torc_mapping_shm, torc_mapping_posix,
+	torc_mapping_memfd, torc_mapping_fd, torc_mapping_anon;
 
-/* The mapping that @address names, and the rest of the address. */
-const struct torc_mapping *torc_mapping_of(const char *address,
-					   const char **ret_rest);
+/* The mapping that @address names, and the rest of the address; -EINVAL. */
+int torc_mapping_of(const char *address, const struct torc_mapping **ret,
+		    const char **ret_rest);
 
 /* Whether @size bytes could be had at all; tmpfs may promise more than there is. */
 int torc_memory_check(const char *name, uint64_t size);
@@ -163,6 +180,8 @@ int torc_constants_load(struct torc_topic *topic, int fd, uint64_t size,
 /* Map a part of @fd; -errno. */
 int torc_map_part(const struct torc_topic *topic, int fd, uint64_t offset,
 		  uint64_t size, bool writable, void **ret);
+/* Unmap what of the objects is mapped one by one. */
+void torc_unmap_parts(struct torc_topic *topic, struct torc_view *view);
 
 /* Remove the named ring @file on @bus_fd and its parts. */
 int torc_shm_remove(int bus_fd, const char *file, unsigned int flags);
@@ -180,7 +199,7 @@ struct torc_topic {
 	bool held;			/* we take part */
 	struct torc_view view;		/* ring_base NULL until looked at */
 	uint32_t references;
-	struct torc_bus *bus;		/* of a named topic */
+	struct torc_place place;	/* of a named topic */
 	int fd;				/* ring object, or memfd */
 	void *block;			/* anonymous memory */
 	char name[];			/* or the address of one without */

@@ -9,24 +9,30 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-const struct torc_mapping *torc_mapping_of(const char *address,
-					   const char **ret_rest)
+int torc_mapping_of(const char *address, const struct torc_mapping **ret,
+		    const char **ret_rest)
 {
 	static const struct torc_mapping *const mappings[] = {
-		&torc_mapping_shm, &torc_mapping_memfd, &torc_mapping_fd,
-		&torc_mapping_anon,
+		&torc_mapping_shm, &torc_mapping_posix, &torc_mapping_memfd,
+		&torc_mapping_fd, &torc_mapping_anon,
 	};
 
 	for (size_t i = 0; i < sizeof(mappings) / sizeof(mappings[0]); i++) {
 		size_t length = strlen(mappings[i]->prefix);
 
 		if (!strncmp(address, mappings[i]->prefix, length)) {
+			*ret = mappings[i];
 			*ret_rest = address + length;
-			return mappings[i];
+			return 0;
 		}
 	}
+	if (strchr(address, ':'))
+		return torc_fail(-EINVAL, "%s: no such kind of address; there "
+				 "are NAME, shm:NAME, posix:NAME, memfd:, fd:N "
+				 "and anon:", address);
+	*ret = &torc_mapping_shm;
 	*ret_rest = address;
-	return strchr(address, ':') ? NULL : &torc_mapping_shm;
+	return 0;
 }
 
 int torc_memory_check(const char *name, uint64_t size)
@@ -101,4 +107,12 @@ int torc_map_part(const struct torc_topic *topic, int fd, uint64_t offset,
 				 strerrordesc_np(errno));
 	*ret = base;
 	return 0;
+}
+
+void torc_unmap_parts(struct torc_topic *topic, struct torc_view *view)
+{
+	(void)topic;
+	munmap(view->ring_base, view->ring_size);
+	if (view->cursors_base)
+		munmap(view->cursors_base, view->cursors_size);
 }

@@ -110,14 +110,6 @@ static int memfd_map(struct torc_topic *topic, enum torc_access access,
 	return r;
 }
 
-static void memfd_unmap(struct torc_topic *topic, struct torc_view *view)
-{
-	(void)topic;
-	munmap(view->ring_base, view->ring_size);
-	if (view->cursors_base)
-		munmap(view->cursors_base, view->cursors_size);
-}
-
 static int fd_open(struct torc_topic *topic, const char *rest)
 {
 	struct stat st;
@@ -198,7 +190,7 @@ const struct torc_mapping torc_mapping_memfd = {
 	.create = memfd_create_topic,
 	.describe = memory_describe,
 	.map = memfd_map,
-	.unmap = memfd_unmap,
+	.unmap = torc_unmap_parts,
 	.release = memory_release,
 };
 
@@ -208,7 +200,7 @@ const struct torc_mapping torc_mapping_fd = {
 	.open = fd_open,
 	.describe = memory_describe,
 	.map = memfd_map,
-	.unmap = memfd_unmap,
+	.unmap = torc_unmap_parts,
 	.release = memory_release,
 };
 

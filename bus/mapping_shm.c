@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The default mapping: files in the bus's directory, which is on tmpfs.
+ * Mappings that are files in a directory.
+ *
+ * shm:		the default; the directory is the bus's, which is on tmpfs.
+ * posix:	the directory is that of shm_open(3): a program that knows that
+ *		alone gets at the ring by shm_open("/NAME").
  *
  *	prices			the ring		mode
  *	.<id>.cursors		the cursors		cursors_mode
@@ -70,7 +74,7 @@ static bool same_file(int fd, int bus_fd, const char *file)
 static int make_part(struct torc_topic *topic, const unsigned char id[16],
 		     const char *part, uint64_t size, mode_t mode, void **ret)
 {
-	int r, fd = open_part(topic->bus->fd, id, part,
+	int r, fd = open_part(topic->place.bus->fd, id, part,
 			      O_RDWR | O_CREAT | O_EXCL);
 
 	if (fd < 0)
@@ -101,7 +105,7 @@ static int make_locks(struct torc_topic *topic, const unsigned char id[16],
 	int r, fd;
 
 	torc_fork_hold();
-	fd = open_part(topic->bus->fd, id, "locks", O_RDWR | O_CREAT | O_EXCL);
+	fd = open_part(topic->place.bus->fd, id, "locks", O_RDWR | O_CREAT | O_EXCL);
 	topic->forkable.fds[0] = fd;
 	torc_fork_allow();
 	if (fd < 0)
@@ -120,16 +124,15 @@ static int make_locks(struct torc_topic *topic, const unsigned char id[16],
 
 static int link_ring(struct torc_topic *topic, const unsigned char id[16])
 {
-	char part[FILE_NAME_MAX], file[TORC_NAME_MAX + 1];
+	char part[FILE_NAME_MAX];
 	int fd;
 
-	fd = open_part(topic->bus->fd, id, "ring", O_RDONLY);
+	fd = open_part(topic->place.bus->fd, id, "ring", O_RDONLY);
 	if (fd < 0)
 		return fd;
 	part_name(id, "ring", part);
-	torc_name_to_file(topic->name, file);
-	if (renameat2(topic->bus->fd, part, topic->bus->fd, file,
-		      RENAME_NOREPLACE)) {
+	if (renameat2(topic->place.bus->fd, part, topic->place.bus->fd,
+		      topic->place.file, RENAME_NOREPLACE)) {
 		close(fd);
 		return -errno;
 	}
@@ -141,7 +144,7 @@ static int shm_create(struct torc_topic *topic, const char *rest,
 		      const struct torc_constants_shm *constants,
 		      const struct torc_topic_options *options)
 {
-	const struct torc_bus *bus = topic->bus;
+	const struct torc_bus *bus = topic->place.bus;
 	const unsigned char *id = constants->id;
 	mode_t mode = options->mode ? options->mode : 0600;
 	mode_t cursors_mode = options->cursors_mode ? options->cursors_mode
@@ -189,10 +192,10 @@ static int shm_hold(struct torc_topic *topic)
 {
 	const unsigned char *id = topic->constants.id;
 	struct stat st;
-	int r = 0, fd = open_part(topic->bus->fd, id, "locks", O_RDWR);
+	int r = 0, fd = open_part(topic->place.bus->fd, id, "locks", O_RDWR);
 
 	if (fd == -EACCES)
-		fd = open_part(topic->bus->fd, id, "cursors", O_RDONLY);
+		fd = open_part(topic->place.bus->fd, id, "cursors", O_RDONLY);
 	if (fd >= 0)
 		r = torc_lock_set_patiently(fd, F_RDLCK, TORC_LOCK_LIFETIME);
 	/* Removed before the lock could keep it? */
@@ -213,14 +216,12 @@ static int shm_hold(struct torc_topic *topic)
 
 static int shm_open_topic(struct torc_topic *topic, const char *rest)
 {
-	const struct torc_bus *bus = topic->bus;
-	char file[TORC_NAME_MAX + 1];
+	const struct torc_bus *bus = topic->place.bus;
 	struct stat st;
 	int fd, r;
 
 	(void)rest;
-	torc_name_to_file(topic->name, file);
-	fd = openat(bus->fd, file,
+	fd = openat(bus->fd, topic->place.file,
 		    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0) {
 		r = -errno;
@@ -250,20 +251,18 @@ static int shm_open_topic(struct torc_topic *topic, const char *rest)
 static int shm_describe(struct torc_topic *topic, enum torc_object object,
 			int flags)
 {
-	char file[TORC_NAME_MAX + 1];
 	int fd;
 
 	if (object != TORC_OBJECT_RING)
-		return open_part(topic->bus->fd, topic->constants.id,
+		return open_part(topic->place.bus->fd, topic->constants.id,
 				 object == TORC_OBJECT_LOCKS ? "locks"
 							     : "cursors",
 				 flags);
-	torc_name_to_file(topic->name, file);
-	fd = openat(topic->bus->fd, file,
+	fd = openat(topic->place.bus->fd, topic->place.file,
 		    flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return -errno;
-	if (!same_file(topic->fd, topic->bus->fd, file)) {
+	if (!same_file(topic->fd, topic->place.bus->fd, topic->place.file)) {
 		close(fd);
 		return -ENOENT;
 	}
@@ -317,14 +316,6 @@ static int shm_map(struct torc_topic *topic, enum torc_access access,
 	return r;
 }
 
-static void shm_unmap(struct torc_topic *topic, struct torc_view *view)
-{
-	(void)topic;
-	munmap(view->ring_base, view->ring_size);
-	if (view->cursors_base)
-		munmap(view->cursors_base, view->cursors_size);
-}
-
 /* ---- Removing ----------------------------------------------------------- */
 
 /* Lock the topic's lifetime for writing: 0 if nobody is there. */
@@ -352,7 +343,6 @@ static int unlink_all(int bus_fd, int fd, const char *file,
 
 static void shm_release(struct torc_topic *topic)
 {
-	char file[TORC_NAME_MAX + 1];
 	int cursors_fd;
 
 	if (topic->fd >= 0 && topic->forkable.fds[0] >= 0 &&
@@ -360,11 +350,10 @@ static void shm_release(struct torc_topic *topic)
 		/* Of two who leave at once, one finds the other gone. */
 		torc_lock_set(topic->forkable.fds[0], F_UNLCK,
 			      TORC_LOCK_LIFETIME, 1);
-		torc_name_to_file(topic->name, file);
 		cursors_fd = shm_describe(topic, TORC_OBJECT_CURSORS, O_RDWR);
 		if (!lock_out(topic->forkable.fds[0], cursors_fd))
-			unlink_all(topic->bus->fd, topic->fd, file,
-				   topic->constants.id);
+			unlink_all(topic->place.bus->fd, topic->fd,
+				   topic->place.file, topic->constants.id);
 		if (cursors_fd >= 0)
 			close(cursors_fd);
 	}
@@ -434,7 +423,7 @@ static int has_id(const char *name, void *context)
 {
 	const struct search *search = context;
 	struct torc_constants_shm constants;
-	char file[TORC_NAME_MAX + 1];
+	char file[TORC_FILE_MAX + 1];
 	bool found;
 	int fd;
 
@@ -471,14 +460,62 @@ int torc_shm_clean(struct torc_bus *bus, const char *file)
 	return r;
 }
 
+/* ---- Names -------------------------------------------------------------- */
+
+static int shm_locate(const char *name, struct torc_bus *bus,
+		      struct torc_place *ret)
+{
+	int r = torc_name_check(name);
+
+	if (r)
+		return r;
+	torc_name_to_file(name, ret->file);
+	if (!bus)
+		return torc_bus_open(NULL, &ret->bus);
+	ret->bus = torc_bus_ref(bus);
+	return 0;
+}
+
+/* Where shm_open() makes its objects; see shm_open(3). */
+#define POSIX_DIRECTORY "/dev/shm"
+
+static int posix_locate(const char *name, struct torc_bus *bus,
+			struct torc_place *ret)
+{
+	(void)bus;
+	name += *name == '/';
+	if (!*name || *name == '.' || strchr(name, '/') ||
+	    strlen(name) > TORC_FILE_MAX)
+		return torc_fail(-EINVAL, "posix:%s: a name of shm_open() has "
+				 "1 to %d characters, no \"/\" but the first, "
+				 "and here does not begin with a dot", name,
+				 TORC_FILE_MAX);
+	strcpy(ret->file, name);
+	return torc_directory_open(POSIX_DIRECTORY, &ret->bus);
+}
+
 const struct torc_mapping torc_mapping_shm = {
 	.name = "shm",
 	.prefix = "shm:",
+	.locate = shm_locate,
 	.create = shm_create,
 	.open = shm_open_topic,
 	.hold = shm_hold,
 	.describe = shm_describe,
 	.map = shm_map,
-	.unmap = shm_unmap,
+	.unmap = torc_unmap_parts,
+	.release = shm_release,
+};
+
+const struct torc_mapping torc_mapping_posix = {
+	.name = "posix",
+	.prefix = "posix:",
+	.locate = posix_locate,
+	.create = shm_create,
+	.open = shm_open_topic,
+	.hold = shm_hold,
+	.describe = shm_describe,
+	.map = shm_map,
+	.unmap = torc_unmap_parts,
 	.release = shm_release,
 };

@@ -27,7 +27,7 @@ struct torc_topic *torc_topic_unref(struct torc_topic *topic)
 		torc_topic_unmap(topic, &topic->view);
 	topic->mapping->release(topic);
 	torc_forkable_remove(&topic->forkable);
-	torc_bus_close(topic->bus);
+	torc_bus_close(topic->place.bus);
 	free(topic);
 	return NULL;
 }
@@ -89,7 +89,8 @@ static int check_opened(const struct torc_topic *topic,
 }
 
 static struct torc_topic *new_topic(const struct torc_mapping *mapping,
-				    struct torc_bus *bus, const char *name)
+				    const struct torc_place *place,
+				    const char *name)
 {
 	struct torc_topic *topic = calloc(1, sizeof(*topic) + strlen(name) + 1);
 
@@ -100,7 +101,9 @@ static struct torc_topic *new_topic(const struct torc_mapping *mapping,
 	topic->mapping = mapping;
 	topic->references = 1;
 	topic->fd = topic->forkable.fds[0] = topic->forkable.fds[1] = -1;
-	topic->bus = bus ? torc_bus_ref(bus) : NULL;
+	topic->place = *place;
+	if (place->bus)
+		torc_bus_ref(place->bus);
 	strcpy(topic->name, name);
 	torc_forkable_add(&topic->forkable);
 	return topic;
@@ -123,12 +126,12 @@ static int hold(struct torc_topic *topic)
 }
 
 static int open_existing(const struct torc_mapping *mapping,
-			 struct torc_bus *bus, const char *name,
+			 const struct torc_place *place, const char *name,
 			 const char *rest,
 			 const struct torc_topic_options *options,
 			 struct torc_topic **ret_topic)
 {
-	struct torc_topic *topic = new_topic(mapping, bus, name);
+	struct torc_topic *topic = new_topic(mapping, place, name);
 	int r;
 
 	if (!topic)
@@ -145,8 +148,9 @@ static int open_existing(const struct torc_mapping *mapping,
 	return r;
 }
 
-static int create(const struct torc_mapping *mapping, struct torc_bus *bus,
-		  const char *name, const char *rest,
+static int create(const struct torc_mapping *mapping,
+		  const struct torc_place *place, const char *name,
+		  const char *rest,
 		  const struct torc_topic_options *options,
 		  struct torc_topic **ret_topic)
 {
@@ -157,7 +161,7 @@ static int create(const struct torc_mapping *mapping, struct torc_bus *bus,
 	r = compute_constants(name, options, &constants);
 	if (r)
 		return r;
-	topic = new_topic(mapping, bus, name);
+	topic = new_topic(mapping, place, name);
 	if (!topic)
 		return -ENOMEM;
 	r = mapping->create(topic, rest, &constants, options);
@@ -174,33 +178,29 @@ static int create(const struct torc_mapping *mapping, struct torc_bus *bus,
  * kind or damaged, was left by a crash, and goes.
  */
 static int open_or_create(const struct torc_mapping *mapping,
-			  struct torc_bus *bus, const char *name,
+			  const struct torc_place *place, const char *name,
 			  const char *rest,
 			  const struct torc_topic_options *options,
 			  struct torc_topic **ret_topic)
 {
 	bool creating = options->flags & TORC_CREATE;
-	char file[TORC_NAME_MAX + 1];
 	int r;
 
 	for (int tries = 0; tries < 100; tries++) {
-		r = mapping->open ? open_existing(mapping, bus, name, rest,
+		r = mapping->open ? open_existing(mapping, place, name, rest,
 						  options, ret_topic)
 				  : -ENOENT;
 		if (!r && options->flags & TORC_EXCLUSIVE) {
 			*ret_topic = torc_topic_unref(*ret_topic);
 			return torc_fail(-EEXIST, "%s: exists already", name);
 		}
-		if (r == -EPROTOTYPE && creating && bus) {
-			torc_name_to_file(name, file);
-			if (!torc_shm_remove(bus->fd, file,
-					     TORC_REMOVE_STALE |
-						     TORC_REMOVE_VOLATILE))
-				continue;
-		}
+		if (r == -EPROTOTYPE && creating && place->bus &&
+		    !torc_shm_remove(place->bus->fd, place->file,
+				     TORC_REMOVE_STALE | TORC_REMOVE_VOLATILE))
+			continue;
 		if (r != -ENOENT || (!creating && mapping->open))
 			return r;
-		r = create(mapping, bus, name, rest, options, ret_topic);
+		r = create(mapping, place, name, rest, options, ret_topic);
 		if (r != -EEXIST)
 			return r;
 	}
@@ -214,8 +214,8 @@ int torc_topic_open(struct torc_bus *bus, const char *address,
 {
 	static const struct torc_topic_options defaults;
 	const struct torc_mapping *mapping;
-	struct torc_bus *own_bus = NULL;
-	const char *name = address, *rest;
+	struct torc_place place = { .bus = NULL };
+	const char *rest;
 	int r;
 
 	if (!options)
@@ -230,25 +230,15 @@ int torc_topic_open(struct torc_bus *bus, const char *address,
 				sizeof(options->reserved));
 	if (r)
 		return r;
-	mapping = torc_mapping_of(address, &rest);
-	if (!mapping)
-		return torc_fail(-EINVAL, "%s: no such kind of address; there "
-				 "are NAME, shm:NAME, memfd:, fd:N and anon:",
-				 address);
-	if (mapping == &torc_mapping_shm) {
-		name = rest;
-		r = torc_name_check(name);
-		if (!r && !bus) {
-			r = torc_bus_open(NULL, &own_bus);
-			bus = own_bus;
-		}
-		if (r)
-			return r;
-	} else {
-		bus = NULL;
-	}
-	r = open_or_create(mapping, bus, name, rest, options, ret_topic);
-	torc_bus_close(own_bus);
+	r = torc_mapping_of(address, &mapping, &rest);
+	if (!r && mapping->locate)
+		r = mapping->locate(rest, bus, &place);
+	if (r)
+		return r;
+	r = open_or_create(mapping, &place,
+			   mapping == &torc_mapping_shm ? rest : address, rest,
+			   options, ret_topic);
+	torc_bus_close(place.bus);
 	return r;
 }
 

@@ -60,11 +60,8 @@ static const struct cli_program program = {
 /* @named: it was asked for by its name, not by a pattern. */
 static void remove_topic(struct rm *rm, const char *name, int named)
 {
-	static const char shm[] = "shm:";
 	int r, status;
 
-	if (!strncmp(name, shm, sizeof(shm) - 1))
-		name += sizeof(shm) - 1;
 	r = torc_bus_remove(rm->bus, name, rm->stale ? TORC_REMOVE_STALE : 0);
 	if (!r) {
 		if (rm->verbose)

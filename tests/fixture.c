@@ -11,12 +11,22 @@
 #include <unistd.h>
 
 char fixture_bus[64];
+static char posix_address[64];
+
+const struct fixture_kind fixture_kinds[FIXTURE_KINDS] = {
+	{ "t", 0 },	      { "t", TORC_MANY },
+	{ posix_address, 0 }, { posix_address, TORC_MANY },
+	{ "memfd:", 0 },      { "memfd:", TORC_MANY },
+	{ "anon:", 0 },	      { "anon:", TORC_MANY },
+};
 
 void fixture_init(void)
 {
 	strcpy(fixture_bus, "/dev/shm/torc-test-XXXXXX");
 	cr_assert(mkdtemp(fixture_bus));
 	cr_assert_eq(setenv("TORC_DIR", fixture_bus, 1), 0);
+	snprintf(posix_address, sizeof(posix_address), "posix:%s-t",
+		 strrchr(fixture_bus, '/') + 1);
 }
 
 int fixture_files(void)
@@ -49,6 +59,28 @@ struct torc_topic *topic_open(const char *address, unsigned int flags,
 
 	MUST(torc_topic_open(NULL, address, &options, &topic));
 	return topic;
+}
+
+struct torc_topic *topic_of_kind(size_t kind, uint64_t capacity)
+{
+	return topic_open(fixture_kinds[kind].address,
+			  fixture_kinds[kind].flags, capacity);
+}
+
+void topic_end(struct torc_topic *topic)
+{
+	struct torc_topic_info info;
+	char *address = strdup(torc_topic_name(topic));
+	struct torc_bus *bus;
+
+	MUST(torc_topic_get_info(topic, &info));
+	torc_topic_close(topic);
+	if (info.flags & TORC_PERSISTENT) {
+		MUST(torc_bus_open(NULL, &bus));
+		MUST(torc_bus_remove(bus, address, TORC_REMOVE_STALE));
+		torc_bus_close(bus);
+	}
+	free(address);
 }
 
 struct torc_publisher *pub_open(struct torc_topic *topic)

@@ -21,8 +21,21 @@ void fixture_fini(void);
 
 extern char fixture_bus[64];
 
+/* Every mapping that can be made by name alone, for one publisher and many. */
+struct fixture_kind {
+	const char *address;
+	unsigned int flags;
+};
+
+#define FIXTURE_KINDS 8
+extern const struct fixture_kind fixture_kinds[FIXTURE_KINDS];
+
 struct torc_topic *topic_open(const char *address, unsigned int flags,
 			      uint64_t capacity);
+/* A new one of a row of fixture_kinds. */
+struct torc_topic *topic_of_kind(size_t kind, uint64_t capacity);
+/* Close it, and remove it if it stays. */
+void topic_end(struct torc_topic *topic);
 struct torc_publisher *pub_open(struct torc_topic *topic);
 struct torc_subscriber *sub_open(struct torc_topic *topic, unsigned int flags);
 

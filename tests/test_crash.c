@@ -16,16 +16,6 @@
 
 TestSuite(crash, .init = fixture_init, .fini = fixture_fini, .timeout = 300);
 
-static const struct {
-	const char *address;
-	unsigned int flags;
-} kinds[] = {
-	{ "t", 0 },	   { "t", TORC_MANY },
-	{ "memfd:", 0 },   { "memfd:", TORC_MANY },
-	{ "anon:", 0 },	   { "anon:", TORC_MANY },
-};
-
-#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 #define CAPACITY 16384
 #define KILLS 100
 #define LIVES_MAX 1024
@@ -151,12 +141,11 @@ static void receive_for(struct torc_subscriber *sub, struct seen *seen,
 Test(crash, killed_publishers_leave_a_working_topic)
 {
 	srand(1);
-	for (size_t k = 0; k < KINDS; k++) {
-		struct torc_topic *topic =
-			topic_open(kinds[k].address, kinds[k].flags, CAPACITY);
+	for (size_t k = 0; k < FIXTURE_KINDS; k++) {
+		struct torc_topic *topic = topic_of_kind(k, CAPACITY);
 		struct torc_subscriber *sub = sub_open(topic, 0);
 		struct seen *seen = calloc(1, sizeof(*seen));
-		int publishers = kinds[k].flags & TORC_MANY ? 3 : 1;
+		int publishers = fixture_kinds[k].flags & TORC_MANY ? 3 : 1;
 		uint64_t lives = 0;
 		pid_t pids[3];
 
@@ -179,7 +168,7 @@ Test(crash, killed_publishers_leave_a_working_topic)
 		}
 		free(seen);
 		torc_sub_close(sub);
-		torc_topic_close(topic);
+		topic_end(topic);
 	}
 }
 
@@ -289,9 +278,8 @@ static int receive_for_ever(void *context)
 Test(crash, killed_subscribers_hold_nobody_up)
 {
 	srand(3);
-	for (size_t k = 0; k < KINDS; k++) {
-		struct torc_topic *topic =
-			topic_open(kinds[k].address, kinds[k].flags, CAPACITY);
+	for (size_t k = 0; k < FIXTURE_KINDS; k++) {
+		struct torc_topic *topic = topic_of_kind(k, CAPACITY);
 		struct torc_subscriber *sub = sub_open(topic, 0);
 		struct seen *seen = calloc(1, sizeof(*seen));
 		pid_t pub = start_life(topic, 0), pids[3];
@@ -314,7 +302,7 @@ Test(crash, killed_subscribers_hold_nobody_up)
 		child_end(pub);
 		free(seen);
 		torc_sub_close(sub);
-		torc_topic_close(topic);
+		topic_end(topic);
 	}
 }
 
@@ -333,7 +321,7 @@ static int use_topic(void *context)
 		MUST(torc_sub_peek(sub, &message));
 		torc_sub_close(sub);
 		torc_pub_close(pub);
-		torc_topic_close(topic);
+		topic_end(topic);
 	}
 }
 

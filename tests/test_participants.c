@@ -17,18 +17,6 @@
 TestSuite(participants, .init = fixture_init, .fini = fixture_fini,
 	  .timeout = 120);
 
-/* The three mappings, with one publisher and with many. */
-static const struct {
-	const char *address;
-	unsigned int flags;
-} kinds[] = {
-	{ "t", 0 },	   { "t", TORC_MANY },
-	{ "memfd:", 0 },   { "memfd:", TORC_MANY },
-	{ "anon:", 0 },	   { "anon:", TORC_MANY },
-};
-
-#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
-
 /* The topic as another process would get at it. */
 static struct torc_topic *topic_again(struct torc_topic *topic)
 {
@@ -83,9 +71,8 @@ Test(participants, another_process_receives_every_byte)
 {
 	unsigned char buffer[1000];
 
-	for (size_t k = 0; k < KINDS; k++) {
-		struct torc_topic *topic =
-			topic_open(kinds[k].address, kinds[k].flags, 16384);
+	for (size_t k = 0; k < FIXTURE_KINDS; k++) {
+		struct torc_topic *topic = topic_of_kind(k, 16384);
 		struct torc_publisher *pub = pub_open(topic);
 		struct torc_topic_info info = { .subscribers = 0 };
 		pid_t pid = child_start(receive_all, topic);
@@ -100,7 +87,7 @@ Test(participants, another_process_receives_every_byte)
 		MUST(torc_topic_get_info(topic, &info));
 		cr_expect_eq(info.messages, MESSAGES);
 		torc_pub_close(pub);
-		torc_topic_close(topic);
+		topic_end(topic);
 	}
 }
 
@@ -132,9 +119,8 @@ Test(participants, all_ways_to_publish_and_receive)
 						  { NULL, 0 },
 						  { "bc", 2 } };
 
-	for (size_t k = 0; k < KINDS; k++) {
-		struct torc_topic *topic =
-			topic_open(kinds[k].address, kinds[k].flags, 4096);
+	for (size_t k = 0; k < FIXTURE_KINDS; k++) {
+		struct torc_topic *topic = topic_of_kind(k, 4096);
 		struct torc_publisher *pub = pub_open(topic);
 		struct torc_subscriber *sub = sub_open(topic, 0);
 		struct torc_subscriber *lossy = sub_open(topic, TORC_SUB_LOSSY);
@@ -176,7 +162,7 @@ Test(participants, all_ways_to_publish_and_receive)
 		torc_sub_close(lossy);
 		torc_sub_close(sub);
 		torc_pub_close(pub);
-		torc_topic_close(topic);
+		topic_end(topic);
 	}
 }
 
@@ -270,9 +256,8 @@ static int publish_until(struct torc_publisher *pub, int error)
 
 Test(participants, full_ring_fails_waits_drops_or_evicts)
 {
-	for (size_t k = 0; k < KINDS; k++) {
-		struct torc_topic *topic =
-			topic_open(kinds[k].address, kinds[k].flags, 4096);
+	for (size_t k = 0; k < FIXTURE_KINDS; k++) {
+		struct torc_topic *topic = topic_of_kind(k, 4096);
 		struct torc_subscriber *sub = sub_open(topic, 0);
 		struct torc_publisher *pub = pub_with(topic, TORC_FULL_FAIL, 0);
 		struct torc_message message;
@@ -312,7 +297,7 @@ Test(participants, full_ring_fails_waits_drops_or_evicts)
 		cr_expect(torc_sub_lost(sub) > 700 && torc_sub_lost(sub) < 1000);
 		torc_sub_close(sub);
 		torc_pub_close(pub);
-		torc_topic_close(topic);
+		topic_end(topic);
 	}
 }
 
@@ -355,9 +340,8 @@ Test(participants, stopped_subscriber_holds_its_publisher_and_goes_on)
 {
 	char data[100] = "";
 
-	for (size_t k = 0; k < KINDS; k++) {
-		struct torc_topic *topic =
-			topic_open(kinds[k].address, kinds[k].flags, 4096);
+	for (size_t k = 0; k < FIXTURE_KINDS; k++) {
+		struct torc_topic *topic = topic_of_kind(k, 4096);
 		pid_t pid = child_start(stall, topic);
 		struct torc_publisher *pub;
 		struct torc_pub_stats stats;
@@ -377,7 +361,7 @@ Test(participants, stopped_subscriber_holds_its_publisher_and_goes_on)
 			MUST(torc_pub_publish(pub, data, sizeof(data)));
 		torc_pub_close(pub);
 		cr_expect_eq(child_end(pid), 0);
-		torc_topic_close(topic);
+		topic_end(topic);
 	}
 }
 
@@ -390,9 +374,8 @@ static int die_with_slot(void *context)
 
 Test(participants, dead_subscriber_holds_nobody)
 {
-	for (size_t k = 0; k < KINDS; k++) {
-		struct torc_topic *topic =
-			topic_open(kinds[k].address, kinds[k].flags, 4096);
+	for (size_t k = 0; k < FIXTURE_KINDS; k++) {
+		struct torc_topic *topic = topic_of_kind(k, 4096);
 		struct torc_publisher *pub = pub_open(topic);
 		struct torc_participant list[8];
 		int n;
@@ -408,7 +391,7 @@ Test(participants, dead_subscriber_holds_nobody)
 			MUST(torc_pub_publish(pub, "12345678", 8));
 		cr_expect_eq(torc_topic_participants(topic, list, 8), 1);
 		torc_pub_close(pub);
-		torc_topic_close(topic);
+		topic_end(topic);
 	}
 }
 
@@ -434,9 +417,8 @@ Test(participants, sleepers_are_woken_for_each_message)
 {
 	struct torc_sub_options options = { .wait = TORC_WAIT_SLEEP };
 
-	for (size_t k = 0; k < KINDS; k++) {
-		struct torc_topic *topic =
-			topic_open(kinds[k].address, kinds[k].flags, 0);
+	for (size_t k = 0; k < FIXTURE_KINDS; k++) {
+		struct torc_topic *topic = topic_of_kind(k, 0);
 		struct torc_subscriber *sub;
 		struct torc_message message;
 		uint64_t number;
@@ -456,7 +438,7 @@ Test(participants, sleepers_are_woken_for_each_message)
 		cr_expect_eq(child_end(pid), 0);
 		cr_expect_eq(torc_sub_ended(sub), 1);
 		torc_sub_close(sub);
-		torc_topic_close(topic);
+		topic_end(topic);
 	}
 }
 
@@ -530,11 +512,11 @@ static int use_inherited(void *context)
 
 Test(participants, handles_are_refused_in_a_child_and_work_in_the_parent)
 {
-	for (size_t k = 0; k < KINDS; k++) {
+	for (size_t k = 0; k < FIXTURE_KINDS; k++) {
 		struct handles h;
 		struct torc_message message;
 
-		h.topic = topic_open(kinds[k].address, kinds[k].flags, 0);
+		h.topic = topic_of_kind(k, 0);
 		h.pub = pub_open(h.topic);
 		h.sub = sub_open(h.topic, 0);
 		MUST(torc_pub_publish(h.pub, "x", 1));
@@ -543,7 +525,7 @@ Test(participants, handles_are_refused_in_a_child_and_work_in_the_parent)
 		MUST(torc_pub_publish(h.pub, "y", 1));
 		torc_sub_close(h.sub);
 		torc_pub_close(h.pub);
-		torc_topic_close(h.topic);
+		topic_end(h.topic);
 	}
 }
 

@@ -598,3 +598,60 @@ Test(topic, descriptors_that_are_no_topics_are_refused)
 	      torc_topic_open(NULL, address, NULL, &topic));
 	close(fd);
 }
+
+/* ---- Names of shm_open() ------------------------------------------------ */
+
+Test(topic, posix_object_is_found_by_its_name_alone)
+{
+	struct torc_constants_shm constants;
+	struct torc_topic *topic, *other;
+	char name[80], address[96];
+	int fd;
+
+	snprintf(name, sizeof(name), "/%s-posix", strrchr(fixture_bus, '/') + 1);
+	snprintf(address, sizeof(address), "posix:%s", name);
+	topic = topic_open(address, 0, 8192);
+	fd = shm_open(name, O_RDONLY, 0);
+	cr_assert(fd >= 0);
+	cr_assert_eq(pread(fd, &constants, sizeof(constants), 0),
+		     sizeof(constants));
+	cr_expect_eq(constants.magic, TORC_RING_MAGIC);
+	cr_expect_eq(constants.capacity, 8192);
+	close(fd);
+	/* The first slash may be left out. */
+	snprintf(address, sizeof(address), "posix:%s", name + 1);
+	MUST(torc_topic_open(NULL, address, NULL, &other));
+	torc_topic_close(other);
+	torc_topic_close(topic);
+	cr_expect(shm_open(name, O_RDONLY, 0) < 0 && errno == ENOENT);
+	FAILS(-ENOENT, "no such topic",
+	      torc_topic_open(NULL, address, NULL, &other));
+}
+
+Test(topic, posix_object_of_another_program_is_refused_and_kept)
+{
+	struct torc_topic *topic;
+	char name[80], address[96];
+	int fd;
+
+	snprintf(name, sizeof(name), "/%s-other", strrchr(fixture_bus, '/') + 1);
+	snprintf(address, sizeof(address), "posix:%s", name);
+	fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+	cr_assert(fd >= 0);
+	cr_assert_eq(ftruncate(fd, 65536), 0);
+	FAILS(-EPROTO, "not a ring",
+	      torc_topic_open(NULL, address, &creating, &topic));
+	close(fd);
+	cr_expect_eq(shm_unlink(name), 0);
+}
+
+Test(topic, posix_names_that_shm_open_has_not_are_refused)
+{
+	static const char *const bad[] = { "posix:", "posix:/", "posix:a/b",
+					   "posix:.hidden", "posix://a" };
+	struct torc_topic *topic;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		FAILS(-EINVAL, "shm_open",
+		      torc_topic_open(NULL, bad[i], &creating, &topic));
+}

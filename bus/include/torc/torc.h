@@ -123,15 +123,15 @@ TORC_API int torc_bus_list(struct torc_bus *bus,
 /**
  * torc_bus_remove() - remove a topic
  * @bus:	the bus
- * @name:	the topic's name
+ * @address:	of a topic with a name, as torc_topic_open() takes it
  * @flags:	TORC_REMOVE_STALE or 0
  *
  * Who takes part in it goes on undisturbed, but nobody can join any more.
  *
- * Return: 0, -ENOENT, -EINVAL (no name), -EBUSY (TORC_REMOVE_STALE, and in use),
+ * Return: 0, -ENOENT, -EINVAL (no name, or an address that has none), -EBUSY (TORC_REMOVE_STALE, and in use),
  * or the error of unlinking.
  */
-TORC_API int torc_bus_remove(struct torc_bus *bus, const char *name,
+TORC_API int torc_bus_remove(struct torc_bus *bus, const char *address,
 			     unsigned int flags);
 
 /**
@@ -167,9 +167,10 @@ struct torc_topic_options {
  * @bus:	where a named one is; NULL for the default bus
  * @address:	"NAME" or "shm:NAME" (a name on the bus: 1-127 of
  *		[A-Za-z0-9._-], in levels separated by "/", none beginning with
- *		"."), "memfd:" or "memfd:LABEL" (a new one without a name, handed
- *		on as a descriptor), "fd:N" (one that was handed on), "anon:" (a
- *		new one for this process and the children it forks)
+ *		"."), "posix:NAME" (an object of shm_open()), "memfd:" or
+ *		"memfd:LABEL" (a new one without a name, handed on as a
+ *		descriptor), "fd:N" (one that was handed on), "anon:" (a new one
+ *		for this process and the children it forks)
  * @options:	NULL for opening what is there
  * @ret_topic:	the topic
  *
@@ -206,7 +207,7 @@ TORC_API const char *torc_topic_name(const struct torc_topic *topic);
 TORC_API int torc_topic_fd(const struct torc_topic *topic);
 
 struct torc_topic_info {
-	const char *mapping;	/* "shm", "memfd", "anon" */
+	const char *mapping;	/* "shm", "posix", "memfd", "anon" */
 	const char *type;	/* lives as long as the topic; "" if none */
 	unsigned int flags;	/* TORC_MANY, TORC_PERSISTENT */
 	uint32_t publisher_slots;
