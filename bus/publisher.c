@@ -380,13 +380,29 @@ static __attribute__((noinline)) int publish(struct torc_publisher *pub,
 	return 0;
 }
 
-/* The usual case needs no stack; what it saves is a third of its time. */
+/*
+ * The usual cases of torc_pub_publish() are functions that call none and need no
+ * stack, which saves a third of their time.
+ */
+static __attribute__((noinline)) int
+publish_short_of_many(struct torc_publisher *pub, const void *data,
+		      size_t length)
+{
+	if (torc_unlikely(pub->reserved ||
+			  !torc_mp_publish_short(&pub->mp, data, length)))
+		return publish(pub, data, length);
+	return notify(pub);
+}
+
 int torc_pub_publish(struct torc_publisher *pub, const void *data,
 		     size_t length)
 {
-	if (torc_unlikely(length > TORC_SHORT - TORC_HEADER_SIZE || pub->many ||
-			  pub->forkable.forked ||
-			  !torc_sp_publish_short(&pub->sp, data, length)))
+	if (torc_unlikely(length > TORC_SHORT - TORC_HEADER_SIZE ||
+			  pub->forkable.forked))
+		return publish(pub, data, length);
+	if (pub->many)
+		return publish_short_of_many(pub, data, length);
+	if (torc_unlikely(!torc_sp_publish_short(&pub->sp, data, length)))
 		return publish(pub, data, length);
 	return notify(pub);
 }

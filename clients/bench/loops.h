@@ -33,10 +33,10 @@
 /*
  * A subscriber that keeps up polls the very line that is being written, and
  * both are slowed by it.  One that found nothing therefore lets some messages
- * gather.  8 bytes, near, with 1, 16, 64 and 256 PAUSEs: ring 58, 62, 70 and 96,
- * ck 33, 34, 35 and 47 million messages/s.
+ * gather.  8 bytes, near, with 256, 1024 and 4096 PAUSEs: torc 191, 214 and 216,
+ * ck 61, 61 and 59, torc-mp 52, 70 and 73 million messages/s.
  */
-#define BENCH_REST		256
+#define BENCH_REST		1024
 #define BENCH_STOP		UINT64_MAX	/* RTT: first word of the last */
 
 struct bench_ops {

@@ -334,10 +334,10 @@ static inline uint64_t torc_header_load(const struct torc_ring *ring,
 	const uint64_t *header = torc_header_at(ring, position);
 
 	/* MO(torc_header_load:A), pairs with the commits torc_sp_advance:B,
-	 * torc_sp_publish_short:A, torc_mp_commit:B and :C,
-	 * torc_mp_publish_batch:A, torc_mp_abort:A and torc_claim_repair:A: who
-	 * sees the header sees the payload, and that the header which follows
-	 * is zero or newer. */
+	 * torc_sp_publish_short:A, torc_mp_publish_short:A, torc_mp_commit:B
+	 * and :C, torc_mp_publish_batch:A, torc_mp_abort:A and
+	 * torc_claim_repair:A: who sees the header sees the payload, and that
+	 * the header which follows is zero or newer. */
 	return racy ? torc_racy_load(header) : torc_load_acquire(header);
 }
 

@@ -43,6 +43,7 @@ struct torc_mp {
 	struct torc_ring ring;
 	struct torc_publisher_slot_shm *slot;
 	uint64_t limit;		/* floor + window, as last seen */
+	uint64_t noted;		/* length of the claim noted in the slot */
 	uint64_t claim;		/* where the reserved claim begins */
 	uint64_t start;		/* of its record */
 	uint64_t end;		/* of the claim */
@@ -80,6 +81,7 @@ static inline int torc_mp_init(struct torc_mp *mp, const struct torc_ring *ring,
 	mp->limit = floor.position + ring->window;
 	mp->walk = floor;
 	mp->blocker = ring->subscribers;
+	mp->noted = 0;
 	torc_store_relaxed(&mp->slot->claim_length, 0);
 	return 0;
 }
@@ -195,11 +197,22 @@ static inline void torc_claim_note(struct torc_mp *mp, uint64_t position,
 				   uint64_t length)
 {
 	/* Never a length with another claim's position: 0 comes first. */
-	torc_store_relaxed(&mp->slot->claim_length, 0);
+	if (length != mp->noted)
+		torc_store_relaxed(&mp->slot->claim_length, 0);
 	/* MO(torc_claim_note:A), pairs with torc_claim_read:B */
 	torc_store_release(&mp->slot->claim_position, position);
+	if (length == mp->noted)
+		return;
 	/* MO(torc_claim_note:B), pairs with torc_claim_read:A */
 	torc_store_release(&mp->slot->claim_length, length);
+	mp->noted = length;
+}
+
+/* Nothing was claimed after all. */
+static inline void torc_claim_clear(struct torc_mp *mp)
+{
+	mp->noted = 0;
+	torc_store_release(&mp->slot->claim_length, 0);
 }
 
 /*
@@ -216,18 +229,24 @@ static inline void torc_claim_zero(const struct torc_ring *ring, uint64_t claim,
 		torc_ring_zero(ring, from + ring->window, to - from);
 }
 
+/* Step 1 for the claim of @length bytes with @header, which was won. */
+static inline void torc_claim_busy(const struct torc_mp *mp, uint64_t *header,
+				   uint64_t length)
+{
+	torc_store_relaxed(header, TORC_HEADER(TORC_RECORD_BUSY, mp->slot_index,
+					       length - TORC_HEADER_SIZE));
+	/* MO(torc_claim_busy:A), pairs with torc_claim_find:A: whoever finds
+	 * the header zero finds all of the claim zero. */
+	torc_fence_release();
+}
+
 /* Steps 1 and 2 for the claim [mp->claim, mp->end), which was won. */
 static inline void torc_claim_enter(struct torc_mp *mp)
 {
 	const struct torc_ring *ring = &mp->ring;
-	uint64_t length = mp->end - mp->claim;
 
-	torc_store_relaxed(torc_header_at(ring, mp->claim),
-			   TORC_HEADER(TORC_RECORD_BUSY, mp->slot_index,
-				       length - TORC_HEADER_SIZE));
-	/* MO(torc_claim_enter:A), pairs with torc_claim_find:A: whoever finds
-	 * the header zero finds all of the claim zero. */
-	torc_fence_release();
+	torc_claim_busy(mp, torc_header_at(ring, mp->claim),
+			mp->end - mp->claim);
 	torc_claim_zero(ring, mp->claim, mp->end);
 }
 
@@ -289,7 +308,7 @@ static inline int torc_mp_reserve(struct torc_mp *mp, size_t length,
 		torc_pause();
 	}
 	if (noted)
-		torc_store_release(&mp->slot->claim_length, 0);
+		torc_claim_clear(mp);
 	return r;
 }
 
@@ -343,6 +362,40 @@ static inline void torc_mp_abort(struct torc_mp *mp)
 				       mp->end - mp->claim - TORC_HEADER_SIZE));
 }
 
+/*
+ * Publish at most TORC_SHORT - TORC_HEADER_SIZE bytes, if there is nothing to
+ * look after and nobody else claims; else false, and nothing was done.
+ */
+static inline bool torc_mp_publish_short(struct torc_mp *mp, const void *data,
+					 size_t length)
+{
+	const struct torc_ring *ring = &mp->ring;
+	torc_u64 *tail = &ring->shm->tail;
+	uint64_t claim = torc_load_relaxed(tail);
+	uint64_t end = claim + torc_record_size(length);
+	uint64_t *header;
+
+	/* Step 2 has nothing to do, so the end of the data is not here either. */
+	if (torc_unlikely(torc_distance(end + ring->ahead, mp->limit) > 0 ||
+			  torc_align(claim, ring->ahead) !=
+				  torc_align(end, ring->ahead) ||
+			  claim % TORC_RECORD_ALIGN))
+		return false;
+	torc_claim_note(mp, claim, end - claim);
+	/* As torc_mp_reserve:A. */
+	if (torc_unlikely(!torc_cas(tail, claim, end))) {
+		torc_claim_clear(mp);
+		return false;
+	}
+	header = torc_header_at(ring, claim);
+	torc_claim_busy(mp, header, end - claim);
+	torc_copy_short(header + 1, data, length);
+	/* MO(torc_mp_publish_short:A), pairs with torc_header_load:A */
+	torc_store_release(header, TORC_HEADER(TORC_RECORD_MESSAGE,
+					       mp->slot_index, length));
+	return true;
+}
+
 /**
  * torc_mp_publish() - append one message and make it visible
  * @mp:		the producer
@@ -356,8 +409,12 @@ static inline int torc_mp_publish(struct torc_mp *mp, const void *data,
 				  size_t length)
 {
 	void *payload;
-	int r = torc_mp_reserve(mp, length, &payload);
+	int r;
 
+	if (torc_likely(length <= TORC_SHORT - TORC_HEADER_SIZE) &&
+	    torc_likely(torc_mp_publish_short(mp, data, length)))
+		return 0;
+	r = torc_mp_reserve(mp, length, &payload);
 	if (torc_unlikely(r))
 		return r;
 	torc_copy_payload(payload, data, length);
@@ -419,7 +476,7 @@ static inline int torc_mp_publish_batch(struct torc_mp *mp,
 		torc_pause();
 	}
 	if (noted)
-		torc_store_release(&mp->slot->claim_length, 0);
+		torc_claim_clear(mp);
 	return r;
 }
 

@@ -97,7 +97,7 @@ static inline uint64_t torc_claim_find(const struct torc_ring *ring,
 		tail = torc_load_acquire(&ring->shm->tail);
 		if (torc_distance(tail, end) < 0)
 			continue;
-		/* MO(torc_claim_find:A), pairs with torc_claim_enter:A, by the
+		/* MO(torc_claim_find:A), pairs with torc_claim_busy:A, by the
 		 * caller's second look at the header. */
 		if (tail == end || torc_claim_starts_at(ring, end) ||
 		    torc_racy_load(torc_header_at(ring, end)))

@@ -30,6 +30,9 @@ struct torc_sp {
 	struct torc_ring ring;
 	uint64_t tail;		/* where the next record begins */
 	uint64_t limit;		/* up to here there is no need to look around */
+	uint64_t plain;		/* up to here a short record needs no more than
+				   to be written */
+	uint64_t brim;		/* and up to here, another line zeroed after it */
 	uint64_t zeroed;	/* all is zero from the tail to here */
 	uint64_t count;		/* messages before the tail */
 	uint64_t start;		/* of the reserved record, less its pad */
@@ -42,7 +45,7 @@ struct torc_sp {
 	uint32_t blocker;	/* slot that held the floor when it was full */
 };
 
-/* At most the bound, and so far past the next mark or the end of the data. */
+/* Up to the bound, and so far past the next mark or the end of the data. */
 static inline void torc_sp_set_limit(struct torc_sp *sp)
 {
 	uint64_t limit = sp->tail - (sp->tail & sp->ring.mask) +
@@ -63,6 +66,17 @@ static inline void torc_sp_set_limit(struct torc_sp *sp)
  * bare word without and 1.8 and 2.9 with it; a stream of 1024 bytes is 8 % slower.
  */
 #define TORC_SP_ALIKE	2048u
+
+/* After the zeroed bytes have changed, or the limit. */
+static inline void torc_sp_set_plain(struct torc_sp *sp)
+{
+	uint64_t end = sp->limit - sp->ring.ahead;
+	uint64_t plain = sp->zeroed - TORC_SP_AHEAD;
+	uint64_t brim = plain + TORC_SP_LINE;
+
+	sp->plain = torc_distance(plain, end) < 0 ? plain : end;
+	sp->brim = torc_distance(brim, end) < 0 ? brim : end;
+}
 
 static __attribute__((noinline, unused)) void
 torc_sp_zero(struct torc_sp *sp, uint64_t from, uint64_t to)
@@ -124,6 +138,7 @@ static inline int torc_sp_init(struct torc_sp *sp, const struct torc_ring *ring)
 	sp->zeroed = sp->tail + TORC_RECORD_ALIGN;
 	torc_sp_zero_ahead(sp, sp->tail, 0);
 	torc_sp_set_limit(sp);
+	torc_sp_set_plain(sp);
 	return 0;
 }
 
@@ -217,6 +232,7 @@ static inline void torc_sp_advance(struct torc_sp *sp, uint64_t header,
 	sp->tail = end;
 	sp->count += count;
 	torc_sp_zero_ahead(sp, end, size);
+	torc_sp_set_plain(sp);
 }
 
 /**
@@ -255,6 +271,7 @@ static inline int torc_sp_reserve(struct torc_sp *sp, size_t length,
 	sp->start = start;
 	sp->end = end;
 	sp->reserved = true;
+	sp->plain = sp->brim = sp->tail;
 	*ret_payload = torc_header_at(&sp->ring, start) + 1;
 	return 0;
 }
@@ -297,11 +314,9 @@ static inline bool torc_sp_publish_short(struct torc_sp *sp, const void *data,
 {
 	uint64_t *header = torc_header_at(&sp->ring, sp->tail);
 	uint64_t end = sp->tail + torc_record_size(length);
-	uint64_t zero_to = torc_align(end, TORC_SP_LINE) + TORC_SP_AHEAD;
-	int64_t zero = torc_distance(zero_to, sp->zeroed);
+	bool plain = torc_distance(end, sp->plain) <= 0;
 
-	if (torc_unlikely(torc_distance(end + sp->ring.ahead, sp->limit) > 0 ||
-			  zero > (int64_t)TORC_SP_LINE || sp->reserved))
+	if (!plain && torc_unlikely(torc_distance(end, sp->brim) > 0))
 		return false;
 	torc_copy_short(header + 1, data, length);
 	/* MO(torc_sp_publish_short:A), pairs with torc_header_load:A.  The next
@@ -309,10 +324,11 @@ static inline bool torc_sp_publish_short(struct torc_sp *sp, const void *data,
 	torc_store_release(header, TORC_HEADER(TORC_RECORD_MESSAGE, 0, length));
 	sp->tail = end;
 	sp->count++;
-	/* As torc_sp_zero_ahead(), but nothing here needs a call. */
-	if (zero > 0) {
+	if (!plain) {
+		/* As torc_sp_zero_ahead(), but nothing here needs a call. */
 		torc_zero(torc_header_at(&sp->ring, sp->zeroed), TORC_SP_LINE);
-		sp->zeroed = zero_to;
+		sp->zeroed += TORC_SP_LINE;
+		torc_sp_set_plain(sp);
 	}
 	return true;
 }
