@@ -245,7 +245,8 @@ static int clean_file(const char *file, void *context)
 {
 	struct cleaning *cleaning = context;
 
-	cleaning->removed += torc_shm_clean(cleaning->bus, file);
+	cleaning->removed += torc_shm_clean(cleaning->bus, file) +
+			     torc_bell_clean(cleaning->bus, file);
 	return 0;
 }
 

@@ -220,6 +220,74 @@ void torc_topic_unmap(struct torc_topic *topic, struct torc_view *view);
 int torc_publisher_alive(const struct torc_ring *ring, int fd, uint32_t slot);
 int torc_subscriber_alive(const struct torc_ring *ring, int fd, uint32_t slot);
 
+/* ---- subscriber.c, for sets --------------------------------------------- */
+
+/* A subscriber's place in a set. */
+struct torc_seat {
+	struct torc_subscriber *sub;
+	struct torc_topic *topic;
+	struct torc_cursors_shm *cursors;
+	struct torc_subscriber_slot_shm *slot;	/* NULL: cannot be woken */
+	uint32_t slot_index;
+	/* the set's */
+	struct torc_set *set;	/* NULL: in none */
+	void *data;
+	uint32_t index;
+	bool warm, spoke;
+};
+
+struct torc_seat *torc_sub_seat(struct torc_subscriber *sub);
+/* Has it something to say? */
+bool torc_sub_ready(struct torc_subscriber *sub);
+/* It has not: wake publishers that wait for room. */
+void torc_sub_settle(struct torc_subscriber *sub);
+/* Pass over the claim of a dead publisher, if it is that which holds us up. */
+bool torc_sub_skip_dead(struct torc_subscriber *sub);
+
+/* ---- set.c -------------------------------------------------------------- */
+
+/* The one member of @set has nothing to say: let the descriptor rest. */
+void torc_set_settle(struct torc_set *set);
+
+/* ---- bell.c: doorbells -------------------------------------------------- */
+
+/*
+ * The seam for a mapping whose sleepers are woken otherwise (a device, whose pages
+ * may not carry a futex): all waking of subscribers passes publisher.c:wake(), of
+ * publishers subscriber.c:wake_publishers(); all sleeping torc_sleep() (blocking)
+ * and torc_bell_hang() (descriptors: what it adds to the epoll instance is what
+ * rings).
+ */
+
+struct torc_ringer;
+
+struct torc_bell {
+	uint64_t number;
+	struct torc_bell_socket *sockets;
+};
+
+int torc_bell_init(struct torc_bell *bell);
+void torc_bell_fini(struct torc_bell *bell);
+/*
+ * Let publishers of the topics on @bus, or of those on none, reach it: the
+ * instance @epoll_fd becomes readable.
+ */
+int torc_bell_hang(struct torc_bell *bell, struct torc_bus *bus, int epoll_fd);
+/* What the next ring said; false if there is none. */
+bool torc_bell_hear(struct torc_bell *bell, uint32_t *ret_hint);
+
+/*
+ * Ring the armed bells of the subscribers of @of, the ring of @topic.  @ringer
+ * keeps what that needs, and is NULL at first.
+ */
+void torc_bells_ring(struct torc_ringer **ringer,
+		     const struct torc_topic *topic,
+		     const struct torc_ring *of);
+struct torc_ringer *torc_ringer_free(struct torc_ringer *ringer);
+
+/* Remove @file if it is a bell that nobody hears; 1 if so. */
+int torc_bell_clean(struct torc_bus *bus, const char *file);
+
 /* ---- wait.c ------------------------------------------------------------- */
 
 uint64_t torc_now_ns(void);
@@ -230,8 +298,11 @@ uint64_t torc_now_ns(void);
  */
 bool torc_wake_register(void);
 
-/* Disarm @word and wake who sleeps on it. */
-void torc_wake(uint32_t *word);
+/*
+ * Disarm @word and wake who sleeps on it by a futex; false if it was not armed.
+ * Who sleeps on a data word otherwise is woken by torc_bells_ring(), after this.
+ */
+bool torc_wake(uint32_t *word);
 
 /*
  * End a wait from another thread or a signal handler: @flag is what the waiter's

@@ -32,6 +32,7 @@ struct torc_publisher {
 	struct torc_publisher_slot_shm *slot;
 	uint32_t slot_index;
 	uint64_t looked_at;		/* torc_now_ns() */
+	struct torc_ringer *ringer;
 	struct torc_topic *topic;
 	struct torc_view view;
 };
@@ -44,6 +45,17 @@ static int locks_fd(const struct torc_publisher *pub)
 static int cursors_fd(const struct torc_publisher *pub)
 {
 	return pub->forkable.fds[1];
+}
+
+/* ---- Waking subscribers ------------------------------------------------- */
+
+static __attribute__((noinline)) int wake(struct torc_publisher *pub)
+{
+	if (!torc_wake(&pub->cursors->data_word))
+		return 0;
+	pub->stats.woken++;
+	torc_bells_ring(&pub->ringer, pub->topic, &pub->view.ring);
+	return 0;
 }
 
 /* ---- Dead publishers ---------------------------------------------------- */
@@ -87,7 +99,7 @@ static int mend(struct torc_publisher *pub, uint64_t position)
 	torc_lock_set(locks_fd(pub), F_UNLCK, TORC_LOCK_REPAIR, 1);
 	if (r > 0) {
 		pub->stats.repaired++;
-		torc_wake(&pub->cursors->data_word);
+		wake(pub);
 	}
 	return r;
 }
@@ -292,13 +304,6 @@ static int no_room(struct attempt *attempt)
 }
 
 /* ---- Publishing --------------------------------------------------------- */
-
-static __attribute__((noinline)) int wake(struct torc_publisher *pub)
-{
-	pub->stats.woken++;
-	torc_wake(&pub->cursors->data_word);
-	return 0;
-}
 
 static inline int notify(struct torc_publisher *pub)
 {
@@ -671,8 +676,9 @@ struct torc_publisher *torc_pub_close(struct torc_publisher *pub)
 		mend_all(pub);
 		torc_store_release(&pub->slot->pid, 0);
 		/* Who waits may wait for the last publisher's end. */
-		torc_wake(&pub->cursors->data_word);
+		wake(pub);
 	}
+	torc_ringer_free(pub->ringer);
 	torc_forkable_remove(&pub->forkable);
 	if (pub->view.ring_base)
 		torc_topic_unmap(pub->topic, &pub->view);

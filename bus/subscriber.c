@@ -25,7 +25,10 @@ struct torc_subscriber {
 	struct torc_sub_options options;
 	struct torc_patience patience;
 	uint32_t interrupted;
+	uint32_t slot;			/* or TORC_NO_SLOT */
 	void *copy;			/* for torc_sub_dispatch(), if lossy */
+	struct torc_seat seat;
+	struct torc_set *own_set;	/* of torc_sub_fd() */
 	struct torc_topic *topic;
 	struct torc_view view;
 };
@@ -72,8 +75,7 @@ static bool publisher_dead(void *context, uint32_t slot)
 	return !torc_publisher_alive(&sub->view.ring, locks_fd(sub), slot);
 }
 
-/* Pass over the claim of a dead publisher, if it is that which holds us up. */
-static bool skip_dead(struct torc_subscriber *sub)
+bool torc_sub_skip_dead(struct torc_subscriber *sub)
 {
 	const struct torc_death death = { publisher_dead, sub };
 	const struct torc_ring *ring = &sub->view.ring;
@@ -103,7 +105,9 @@ static __attribute__((noinline)) int no_message(struct torc_subscriber *sub,
 		return explain(sub, error);
 	wake_publishers(sub);
 	if (++sub->idle % IDLE_LOOKS == 0)
-		skip_dead(sub);
+		torc_sub_skip_dead(sub);
+	if (sub->own_set)
+		torc_set_settle(sub->own_set);
 	return error;
 }
 
@@ -223,9 +227,14 @@ uint64_t torc_sub_lost(const struct torc_subscriber *sub)
 	return sub->consumer.lost;
 }
 
+size_t torc_sub_message_max(const struct torc_subscriber *sub)
+{
+	return torc_message_max(&sub->view.ring);
+}
+
 /* ---- Waiting ------------------------------------------------------------ */
 
-static bool has_message(struct torc_subscriber *sub)
+bool torc_sub_ready(struct torc_subscriber *sub)
 {
 	struct torc_consumer *c = &sub->consumer;
 	struct torc_message message;
@@ -250,7 +259,7 @@ struct subs {
 static int which_has_message(const struct subs *subs)
 {
 	for (int i = 0; i < subs->count; i++)
-		if (has_message(subs->subs[i]))
+		if (torc_sub_ready(subs->subs[i]))
 			return i;
 	return -EAGAIN;
 }
@@ -260,7 +269,7 @@ static bool any_ready(void *context)
 	const struct subs *subs = context;
 
 	for (int i = 0; i < subs->count; i++)
-		if (has_message(subs->subs[i]) ||
+		if (torc_sub_ready(subs->subs[i]) ||
 		    torc_load_relaxed(&subs->subs[i]->interrupted))
 			return true;
 	return false;
@@ -275,15 +284,14 @@ static bool any_interrupted(const struct subs *subs)
 	return interrupted;
 }
 
-/* Nobody wakes a subscriber without a word, or too many: all are polled. */
+/* Nobody wakes a subscriber without a word: then all are polled. */
 static int any_sleep(void *context, uint64_t ns)
 {
 	const struct subs *subs = context;
 	uint32_t *words[TORC_WORDS_MAX];
 	int count = 0;
 
-	for (int i = 0; i < subs->count && i < TORC_WORDS_MAX &&
-			subs->subs[i]->room_word; i++)
+	for (int i = 0; i < subs->count && subs->subs[i]->room_word; i++)
 		words[count++] = &subs->subs[i]->view.ring.cursors->data_word;
 	return torc_sleep(words, count == subs->count ? count : 0, ns,
 			  any_ready, context);
@@ -299,7 +307,7 @@ static int wait_for(struct subs *subs, int64_t timeout_ns)
 	do {
 		r = torc_wait_turn(&waiting, &event);
 		for (int i = 0; i < subs->count && r == -EAGAIN; i++)
-			skip_dead(subs->subs[i]);
+			torc_sub_skip_dead(subs->subs[i]);
 	} while (r == -EAGAIN);
 	if (!r)
 		torc_waiting_end(&waiting);
@@ -314,6 +322,9 @@ int torc_sub_wait_any(struct torc_subscriber *const *subs, int count,
 
 	if (count < 1)
 		return torc_fail(-EINVAL, "nothing to wait for");
+	if (count > TORC_WORDS_MAX)
+		return torc_fail(-E2BIG, "%d topics to wait for; more than %d "
+				 "take a set", count, TORC_WORDS_MAX);
 	for (i = 0; i < count; i++)
 		if (subs[i]->forkable.forked)
 			return -EOWNERDEAD;
@@ -347,6 +358,41 @@ void torc_sub_wake(struct torc_subscriber *sub)
 				      : NULL);
 }
 
+/* ---- In sets ------------------------------------------------------------ */
+
+struct torc_seat *torc_sub_seat(struct torc_subscriber *sub)
+{
+	return &sub->seat;
+}
+
+void torc_sub_settle(struct torc_subscriber *sub)
+{
+	wake_publishers(sub);
+}
+
+int torc_sub_fd(struct torc_subscriber *sub)
+{
+	struct torc_set *set;
+	int r;
+
+	if (sub->forkable.forked)
+		return -EOWNERDEAD;
+	if (sub->own_set)
+		return torc_set_fd(sub->own_set);
+	r = torc_set_open(sub->options.wait, &set);
+	if (r)
+		return r;
+	r = torc_set_add(set, sub, NULL);
+	if (r) {
+		torc_set_close(set);
+		return r;
+	}
+	sub->own_set = set;
+	return torc_set_fd(set);
+}
+
+/* ---- The end of a topic ------------------------------------------------- */
+
 int torc_sub_ended(struct torc_subscriber *sub)
 {
 	const struct torc_ring *ring = &sub->view.ring;
@@ -367,23 +413,24 @@ int torc_sub_ended(struct torc_subscriber *sub)
 			return 0;
 	}
 	/* Only now: what they published before they ended. */
-	while (!has_message(sub))
-		if (!skip_dead(sub))
+	while (!torc_sub_ready(sub))
+		if (!torc_sub_skip_dead(sub))
 			return 1;
 	return 0;
 }
 
 /* ---- Opening and closing ------------------------------------------------ */
 
-static void sign_slot(struct torc_subscriber *sub, uint32_t slot)
+static void sign_slot(struct torc_subscriber *sub)
 {
-	struct torc_subscriber_slot_shm *shm =
-		torc_subscriber_slot(&sub->view.ring, slot);
+	struct torc_subscriber_slot_shm *shm = sub->consumer.slot;
 	struct torc_process self;
 
 	torc_process_self(&self);
 	torc_store_relaxed(&shm->start_time, self.start_time);
 	torc_store_relaxed(&shm->pid_namespace, self.pid_namespace);
+	torc_store_relaxed(&shm->bell_armed, 0u);
+	torc_store_relaxed(&shm->bell, 0u);
 	torc_store_release(&shm->pid, self.pid);
 }
 
@@ -448,8 +495,9 @@ static int join(struct torc_subscriber *sub)
 							      : 0));
 	if (r)
 		return explain(sub, r);
+	sub->slot = slot;
 	if (slot != TORC_NO_SLOT)
-		sign_slot(sub, slot);
+		sign_slot(sub);
 	return 0;
 }
 
@@ -495,6 +543,13 @@ int torc_sub_open(struct torc_topic *topic,
 		torc_sub_close(sub);
 		return r;
 	}
+	sub->seat = (struct torc_seat){
+		.sub = sub,
+		.topic = sub->topic,
+		.cursors = sub->view.ring.cursors,
+		.slot = sub->consumer.slot,
+		.slot_index = sub->slot,
+	};
 	sub->room_step = sub->view.ring.mark_step / 2;
 	sub->room_next = sub->consumer.cursor;
 	*ret_sub = sub;
@@ -507,6 +562,9 @@ struct torc_subscriber *torc_sub_close(struct torc_subscriber *sub)
 
 	if (!sub)
 		return NULL;
+	if (sub->seat.set)
+		torc_set_remove(sub->seat.set, sub);
+	torc_set_close(sub->own_set);
 	slot = sub->consumer.slot;
 	if (slot && !sub->forkable.forked) {
 		torc_store_relaxed(&slot->pid, 0);

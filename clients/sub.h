@@ -39,8 +39,9 @@ struct sub {
 	int started;		/* those there at first have been joined */
 	struct sub_topic *topics;
 	int topics_count;
-	struct torc_subscriber **subs;	/* the joined ones, for waiting */
+	struct torc_subscriber **subs;	/* the joined ones */
 	int subs_count;
+	struct torc_set *set;		/* for waiting */
 	char *buffer;		/* lossy: a copy of a message */
 	size_t buffer_size;
 

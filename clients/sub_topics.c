@@ -93,7 +93,10 @@ static int join(struct sub *sub, struct sub_topic *topic)
 		r = torc_sub_open(topic->topic, &options, &topic->sub);
 	}
 	if (!r)
+		r = torc_set_add(sub->set, topic->sub, topic);
+	if (!r)
 		return 0;
+	topic->sub = torc_sub_close(topic->sub);
 	topic->topic = torc_topic_close(topic->topic);
 	if (r == -ENOENT)
 		sub->status = CLI_FAILED;
@@ -173,6 +176,7 @@ void sub_leave(struct sub *sub)
 	free(sub->out.data);
 	sub->out = (struct text){ 0 };
 	sub->topics_count = sub->subs_count = 0;
+	sub->set = torc_set_close(sub->set);
 	sub->bus = torc_bus_close(sub->bus);
 }
 

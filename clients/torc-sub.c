@@ -180,6 +180,7 @@ static int idle(struct sub *sub, int64_t rescan_ns)
 {
 	int64_t sleep = rescan_ns < CLI_TICK ? rescan_ns : CLI_TICK;
 	int64_t quiet;
+	void *topic;
 	int r;
 
 	if (sub->eof && sleep > ENDED_NS)
@@ -197,7 +198,7 @@ static int idle(struct sub *sub, int64_t rescan_ns)
 		cli_sleep(sleep);
 		return sub->eof && sub_all_ended(sub) ? -1 : 0;
 	}
-	r = torc_sub_wait_any(sub->subs, sub->subs_count, sleep);
+	r = torc_set_wait(sub->set, sleep, &topic);
 	if (r == -ETIMEDOUT) {
 		if (sub_reader_gone())
 			return reader_gone(sub);
@@ -255,6 +256,9 @@ int main(int argc, char **argv)
 	sub.patterns = argv + operand;
 	sub.patterns_count = argc - operand;
 	r = torc_bus_open(sub.directory, &sub.bus);
+	if (r)
+		return cli_failed(r);
+	r = torc_set_open(TORC_WAIT_ADAPTIVE, &sub.set);
 	if (r)
 		return cli_failed(r);
 	cli_loop();

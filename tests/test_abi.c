@@ -64,11 +64,15 @@ AT(torc_subscriber_slot_shm, pid, 12, 4);
 AT(torc_subscriber_slot_shm, start_time, 16, 8);
 AT(torc_subscriber_slot_shm, pid_namespace, 24, 8);
 AT(torc_subscriber_slot_shm, lost, 32, 8);
+AT(torc_subscriber_slot_shm, bell, 64, 8);
+AT(torc_subscriber_slot_shm, bell_armed, 72, 4);
+AT(torc_subscriber_slot_shm, bell_hint, 76, 4);
 _Static_assert(sizeof(struct torc_subscriber_slot_shm) == 128, "subscriber");
 
 AT(torc_cursors_shm, magic, 0, 8);
 AT(torc_cursors_shm, id, 8, 16);
 AT(torc_cursors_shm, data_word, 128, 4);
+AT(torc_cursors_shm, bells, 132, 4);
 AT(torc_cursors_shm, room_word, 256, 4);
 _Static_assert(sizeof(struct torc_cursors_shm) == 384, "cursors");
 _Static_assert(TORC_CURSORS_SLOTS == 384, "slots");

@@ -221,7 +221,16 @@ struct torc_subscriber_slot_shm {
 	torc_u64 start_time;	/* of the process, clock ticks since boot */
 	torc_u64 pid_namespace;	/* inode; 0: not known */
 	torc_u64 lost;		/* messages lost since it joined */
-	unsigned char reserved[TORC_LINE - 40];
+	unsigned char reserved0[24];
+	/*
+	 * Its doorbell: a datagram socket whose address follows from this number,
+	 * and what to tell it.  A publisher that disarms the data word disarms
+	 * and rings those that are armed.
+	 */
+	torc_u64 bell;		/* 0: none */
+	uint32_t bell_armed;	/* 1: ring */
+	uint32_t bell_hint;
+	unsigned char reserved[TORC_LINE - 80];
 };
 
 /*
@@ -236,6 +245,8 @@ struct torc_cursors_shm {
 	unsigned char id[16];	/* of the ring it belongs to */
 	/* Subscribers sleep on it until there is a message. */
 	uint32_t data_word __attribute__((aligned(TORC_LINE)));
+	/* Slots below this one may have a doorbell; only grows. */
+	uint32_t bells;
 	/* Publishers sleep on it until there is room. */
 	uint32_t room_word __attribute__((aligned(TORC_LINE)));
 	/* Slots follow, subscriber_stride apart, from TORC_CURSORS_SLOTS on. */

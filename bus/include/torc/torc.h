@@ -20,9 +20,10 @@
  *
  * Threads: a handle is used by one thread at a time, except where it is said
  * otherwise; different handles are independent, also those of one topic.  No
- * call may be made in a signal handler, but torc_sub_wake() and torc_pub_wake().
+ * call may be made in a signal handler, but torc_sub_wake(), torc_pub_wake() and
+ * torc_set_wake().
  *
- * fork(): publishers and subscribers belong to the process that opened them; in
+ * fork(): publishers, subscribers and sets belong to the process that opened them; in
  * a child their calls return -EOWNERDEAD, and closing them only frees memory.
  * Buses and topics may be used in the child, and new handles opened.
  *
@@ -58,6 +59,7 @@ struct torc_bus;
 struct torc_topic;
 struct torc_publisher;
 struct torc_subscriber;
+struct torc_set;
 
 /* ---- Errors ------------------------------------------------------------- */
 
@@ -514,14 +516,15 @@ TORC_API int torc_sub_wait(struct torc_subscriber *sub, int64_t timeout_ns);
 /**
  * torc_sub_wait_any() - wait for a message of any of several subscribers
  * @subs:	the subscribers
- * @count:	how many, at least 1
+ * @count:	how many, 1 to 128
  * @timeout_ns:	as torc_sub_wait()
  *
- * Waits as the first of them does.  With more than 128, or one that cannot be
- * woken, it polls every millisecond instead of sleeping.
+ * Waits as the first of them does.  With one that cannot be woken, it polls every
+ * millisecond instead of sleeping.  For more, or the same again and again, use a
+ * set.
  *
- * Return: The lowest index of one that has something to say; -EINVAL; or as
- * torc_sub_wait().
+ * Return: The lowest index of one that has something to say; -EINVAL; -E2BIG; or
+ * as torc_sub_wait().
  */
 TORC_API int torc_sub_wait_any(struct torc_subscriber *const *subs, int count,
 			       int64_t timeout_ns);
@@ -548,6 +551,87 @@ TORC_API int torc_sub_ended(struct torc_subscriber *sub);
 
 /* Messages lost since joining: overwritten before they were received. */
 TORC_API uint64_t torc_sub_lost(const struct torc_subscriber *sub);
+
+/* Bytes of the longest message that the topic takes. */
+TORC_API size_t torc_sub_message_max(const struct torc_subscriber *sub);
+
+/**
+ * torc_sub_fd() - a descriptor for event loops
+ * @sub:	the subscriber
+ *
+ * For epoll, poll(), select() (if it is below FD_SETSIZE), libev (torc_ev.h) or
+ * io_uring.  It is readable until torc_sub_receive(), _peek(), _peek_batch() or
+ * _dispatch() has returned -EAGAIN, and again when that has become wrong: level-
+ * triggered, and edge-triggered for who goes on until -EAGAIN each time.  It is
+ * readable at first, and every 10 ms for nothing (1 ms, if nobody can wake the
+ * subscriber).  Do not read it.
+ *
+ * It stays the subscriber's, which closes it; in a forked child it is closed.
+ *
+ * Return: A descriptor; -EBUSY if @sub is in a set; -EOWNERDEAD; or an error of
+ * the system.
+ */
+TORC_API int torc_sub_fd(struct torc_subscriber *sub);
+
+/* ---- Sets: many topics at once ------------------------------------------ */
+
+/**
+ * torc_set_open() - make a set of subscribers to wait for together
+ * @wait:	how to wait
+ * @ret_set:	the set
+ *
+ * For any number of subscribers.  Silent ones cost no time; busy ones are looked
+ * at in turns.
+ *
+ * Return: 0, -EINVAL, -ENOMEM, or an error of getting descriptors.
+ */
+TORC_API int torc_set_open(enum torc_wait wait, struct torc_set **ret_set);
+/* Its subscribers stay open. */
+TORC_API struct torc_set *torc_set_close(struct torc_set *set);
+
+/**
+ * torc_set_add() - take a subscriber into a set
+ * @set:	the set
+ * @sub:	the subscriber, of the same thread from now on
+ * @data:	what torc_set_wait() shall say of it
+ *
+ * Closing the subscriber takes it out.
+ *
+ * Return: 0; -EBUSY if it is in a set, or has a torc_sub_fd(); -ENOMEM;
+ * -EOWNERDEAD; or an error of making a socket.
+ */
+TORC_API int torc_set_add(struct torc_set *set, struct torc_subscriber *sub,
+			  void *data);
+TORC_API void torc_set_remove(struct torc_set *set,
+			      struct torc_subscriber *sub);
+
+/**
+ * torc_set_wait() - wait for a message of any of the subscribers
+ * @set:	the set
+ * @timeout_ns:	0 only looks; negative waits for ever
+ * @ret_data:	the data of one that has something to say
+ *
+ * They come in turns as long as they have.  One may be left with messages unread.
+ *
+ * Return: 0, -ETIMEDOUT; -EINTR if a signal handler ran while it slept, or by
+ * torc_set_wake(); -EOWNERDEAD.
+ */
+TORC_API int torc_set_wait(struct torc_set *set, int64_t timeout_ns,
+			   void **ret_data);
+
+/**
+ * torc_set_fd() - a descriptor for event loops
+ * @set:	the set
+ *
+ * As torc_sub_fd(): readable until torc_set_wait() has returned -ETIMEDOUT, and
+ * again when there is something.
+ *
+ * Return: A descriptor, the set's; or -EOWNERDEAD.
+ */
+TORC_API int torc_set_fd(struct torc_set *set);
+
+/* As torc_sub_wake(), for torc_set_wait(). */
+TORC_API void torc_set_wake(struct torc_set *set);
 
 #ifdef __cplusplus
 }
