@@ -252,7 +252,7 @@ static void ring(struct torc_ringer *ringer, const struct torc_topic *topic,
 
 	if (!number)
 		return;
-	fd = line_to(ringer, index, topic->bus, number);
+	fd = line_to(ringer, index, topic->place.bus, number);
 	if (fd >= 0 && send(fd, &hint, sizeof(hint),
 			    MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
 	    errno == ECONNREFUSED)

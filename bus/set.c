@@ -362,7 +362,7 @@ int torc_set_add(struct torc_set *set, struct torc_subscriber *sub, void *data)
 		return torc_fail(-EBUSY, "%s: the subscriber is in a set, or "
 				 "has a descriptor, already",
 				 seat->topic->name);
-	r = torc_bell_hang(&set->bell, seat->topic->bus, epoll_fd(set));
+	r = torc_bell_hang(&set->bell, seat->topic->place.bus, epoll_fd(set));
 	if (r)
 		return r;
 	while (i < set->size && set->seats[i])

@@ -391,7 +391,7 @@ static struct torc_subscriber *hang_bell(struct torc_topic *topic, int epoll_fd)
 	struct torc_seat *seat = torc_sub_seat(sub);
 
 	MUST(torc_bell_init(&bell));
-	MUST(torc_bell_hang(&bell, topic->bus, epoll_fd));
+	MUST(torc_bell_hang(&bell, topic->place.bus, epoll_fd));
 	torc_store_relaxed(&seat->cursors->bells, 1u);
 	torc_store_relaxed(&seat->slot->bell, bell.number);
 	torc_store_relaxed(&seat->slot->bell_hint, 42u);
