@@ -158,9 +158,9 @@ static inline void torc_ring_format(const struct torc_constants_shm *constants,
 {
 	struct torc_constants_shm *c = (struct torc_constants_shm *)ring;
 	struct torc_cursors_shm *cur = (struct torc_cursors_shm *)cursors;
+	void *publishing = (unsigned char *)ring + constants->publishing_offset;
 	struct torc_publishing_shm *shm =
-		(struct torc_publishing_shm *)((unsigned char *)ring +
-					       constants->publishing_offset);
+		(struct torc_publishing_shm *)publishing;
 
 	torc_copy(cur->id, constants->id, sizeof(cur->id));
 	torc_store_release(&cur->magic, TORC_CURSORS_MAGIC);
@@ -280,8 +280,8 @@ static inline int torc_ring_attach(struct torc_ring *ring, void *base,
 			return -EPROTO;
 	}
 
-	ring->shm = (struct torc_publishing_shm *)((unsigned char *)base +
-						   c.publishing_offset);
+	ring->shm = (struct torc_publishing_shm *)(void *)(
+		(unsigned char *)base + c.publishing_offset);
 	ring->data = (unsigned char *)base + c.data_offset;
 	ring->cursors = cur;
 	ring->capacity = c.capacity;
@@ -312,10 +312,10 @@ torc_publisher_slot(const struct torc_ring *ring, uint32_t slot)
 static inline struct torc_subscriber_slot_shm *
 torc_subscriber_slot(const struct torc_ring *ring, uint32_t slot)
 {
-	return (struct torc_subscriber_slot_shm
-			*)((unsigned char *)ring->cursors +
-			   TORC_CURSORS_SLOTS +
-			   (uint64_t)slot * ring->subscriber_stride);
+	void *at = (unsigned char *)ring->cursors + TORC_CURSORS_SLOTS +
+		   (uint64_t)slot * ring->subscriber_stride;
+
+	return (struct torc_subscriber_slot_shm *)at;
 }
 
 static inline uint64_t *torc_header_at(const struct torc_ring *ring,

@@ -1,0 +1,117 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# The examples of docs/embedding.md and the README compile as they promise and do
+# what they say: the ring alone in both languages with both compilers, the others
+# against the library as it is installed.
+set -u
+
+source=$(cd "$(dirname "$0")/.." && pwd)
+build=$(cd "$TORC_CLIENTS/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export TORC_DIR=$work/bus
+number=0
+
+report() {	# report STATUS TITLE
+	number=$((number + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $number - $2"
+	else
+		echo "not ok $number - $2"
+		sed 's/^/# /' "$work/err" | head -20
+	fi
+}
+
+skip() {	# skip TITLE WHY
+	number=$((number + 1))
+	echo "ok $number - $1 # SKIP $2"
+}
+
+# The block of code behind "<!-- example: NAME -->".
+extract() {
+	awk -v mark="<!-- example: $1 -->" '
+		$0 == mark { found = 1 }
+		/^```$/ { inside = 0 }
+		inside
+		found && /^```c$/ { inside = 1; found = 0 }
+	' "$source/docs/embedding.md" >"$work/$1"
+	[ -s "$work/$1" ]
+}
+
+# ring COMPILER LANGUAGE FLAG...: the example, and no warning.
+ring() {
+	local compiler=$1 language=$2
+	shift 2
+	if ! command -v "$compiler" >/dev/null; then
+		skip "the ring alone, $compiler, $language" "no $compiler"
+		return
+	fi
+	"$compiler" -x "${language%%[0-9]*}" -std="$language" -O2 -Werror "$@" \
+		-I"$source/bus/include" "$work/ring.c" -o "$work/ring" \
+		2>"$work/err" &&
+		[ "$(timeout -k 5 20 "$work/ring")" = 5000050000 ]
+	report $? "the ring alone, $compiler, $language"
+}
+
+# installed EXAMPLE LIBRARY...: compile it with what pkg-config says.
+installed() {
+	local flags example=$1
+	shift
+	flags=$(PKG_CONFIG_SYSROOT_DIR=$work/root \
+		PKG_CONFIG_PATH=$(dirname "$pc") \
+		pkg-config --cflags --libs torc) &&
+		# shellcheck disable=SC2086 # several words each
+		${TORC_TEST_CC-cc} -Wall -Wextra -Werror ${TORC_TEST_CFLAGS-} \
+			"$work/$example" -o "$work/${example%.c}" $flags "$@" \
+			2>"$work/err"
+}
+
+# follows EXAMPLE LIBRARY...: it prints ten messages that torc-pub publishes.
+follows() {
+	local pid status example=$1
+
+	installed "$@" || return
+	timeout -k 5 30 "$work/${example%.c}" >"$work/out" 2>"$work/err" </dev/null &
+	pid=$!
+	for ((i = 0; i < 1000; i++)); do
+		"$TORC_CLIENTS/torc-stat" --json --interval=0 prices \
+			2>/dev/null | grep -q '"state"' && break
+		sleep 0.02
+	done
+	seq 10 | timeout -k 5 20 "$TORC_CLIENTS/torc-pub" prices
+	wait "$pid"
+	status=$?
+	[ $status = 0 ] && seq 10 | cmp -s - "$work/out"
+}
+
+echo 1..8
+# What neither language nor layout can do without.
+everything=(-Weverything -Wno-unknown-warning-option -Wno-padded
+	-Wno-declaration-after-statement -Wno-unsafe-buffer-usage
+	-Wno-documentation-unknown-command -Wno-used-but-marked-unused)
+cxx=(-Wno-c++98-compat -Wno-c++98-compat-pedantic -Wno-old-style-cast
+	-Wno-zero-as-null-pointer-constant -Wno-c++20-designator
+	-Wno-c99-extensions -Wno-missing-field-initializers)
+extract ring.c && extract epoll.c && extract libev.c
+report $? "the examples are there"
+# Anonymous memory is no part of C11; it is asked for by name.
+ring gcc c11 -D_DEFAULT_SOURCE -Wall -Wextra -Wpedantic -Wconversion
+ring clang c11 -D_DEFAULT_SOURCE "${everything[@]}"
+ring g++ c++17 -Wall -Wextra -Wno-missing-field-initializers
+ring clang++ c++17 "${everything[@]}" "${cxx[@]}"
+
+make -C "$build/bus" install DESTDIR="$work/root" >"$work/err" 2>&1
+pc=$(find "$work/root" -name torc.pc)
+if [ -z "$pc" ]; then
+	report 1 "the library is installed"
+	exit 1
+fi
+export LD_LIBRARY_PATH=${pc%/pkgconfig/*}
+sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '1d;$d' >"$work/readme.c"
+installed readme.c && [ "$(timeout -k 5 20 "$work/readme")" = "DAX 18500.5" ]
+report $? "the README's program, by pkg-config"
+follows epoll.c
+report $? "an epoll loop"
+follows libev.c -lev
+report $? "a libev loop"
