@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define TORC_NO_SLOT	UINT32_MAX
+#define TORC_NO_SLOT	0xffffffffu
 
 #define TORC_LOSSLESS	1u	/* hold publishers back; needs a slot */
 #define TORC_OLDEST	2u	/* begin with the oldest intact message */
@@ -215,7 +215,7 @@ static inline void torc_consumer_leave(struct torc_consumer *c)
 }
 
 /* Look at the floor anew: 1 if it has passed the cursor, 0 if not. */
-static __attribute__((noinline, unused)) int
+static __attribute__((__noinline__, __unused__)) int
 torc_consumer_look(struct torc_consumer *c)
 {
 	struct torc_mark floor;

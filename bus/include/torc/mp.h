@@ -167,8 +167,8 @@ static inline int torc_floor_advance(struct torc_mp *mp,
 }
 
 /* Move the floor until there is room for a claim whose end, a step on, is @end. */
-static __attribute__((noinline, unused)) int torc_mp_make_room(struct torc_mp *mp,
-							       uint64_t end)
+static __attribute__((__noinline__, __unused__)) int
+torc_mp_make_room(struct torc_mp *mp, uint64_t end)
 {
 	struct torc_mark floor;
 	int r;

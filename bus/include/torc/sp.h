@@ -78,7 +78,7 @@ static inline void torc_sp_set_plain(struct torc_sp *sp)
 	sp->brim = torc_distance(brim, end) < 0 ? brim : end;
 }
 
-static __attribute__((noinline, unused)) void
+static __attribute__((__noinline__, __unused__)) void
 torc_sp_zero(struct torc_sp *sp, uint64_t from, uint64_t to)
 {
 	torc_ring_zero(&sp->ring, from, to - from);
@@ -163,8 +163,8 @@ static inline void torc_mark_note(struct torc_sp *sp)
  * Make room for bytes up to @end: note the mark that is due, then move the floor
  * to the first mark that is far enough, if no subscriber holds it.
  */
-static __attribute__((noinline, unused)) int torc_sp_make_room(struct torc_sp *sp,
-							       uint64_t end)
+static __attribute__((__noinline__, __unused__)) int
+torc_sp_make_room(struct torc_sp *sp, uint64_t end)
 {
 	struct torc_publishing_shm *shm = sp->ring.shm;
 	const struct torc_mark_shm *marks = shm->marks;
