@@ -298,11 +298,10 @@ uint64_t torc_now_ns(void);
  */
 bool torc_wake_register(void);
 
-/*
- * Disarm @word and wake who sleeps on it by a futex; false if it was not armed.
- * Who sleeps on a data word otherwise is woken by torc_bells_ring(), after this.
- */
-bool torc_wake(uint32_t *word);
+/* Wake who sleeps on @word, which has been disarmed, by torc_sleep(). */
+void torc_futex_wake(uint32_t *word);
+/* Disarm @word, and wake those. */
+void torc_wake(uint32_t *word);
 
 /*
  * End a wait from another thread or a signal handler: @flag is what the waiter's

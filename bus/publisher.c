@@ -51,10 +51,13 @@ static int cursors_fd(const struct torc_publisher *pub)
 
 static __attribute__((noinline)) int wake(struct torc_publisher *pub)
 {
-	if (!torc_wake(&pub->cursors->data_word))
+	uint32_t *word = &pub->cursors->data_word;
+
+	if (!torc_word_disarm(word))
 		return 0;
 	pub->stats.woken++;
 	torc_bells_ring(&pub->ringer, pub->topic, &pub->view.ring);
+	torc_futex_wake(word);
 	return 0;
 }
 

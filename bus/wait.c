@@ -64,12 +64,15 @@ bool torc_wake_barrier(void)
 	return !refused && !membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED);
 }
 
-bool torc_wake(uint32_t *word)
+void torc_futex_wake(uint32_t *word)
 {
-	if (!torc_word_disarm(word))
-		return false;
 	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-	return true;
+}
+
+void torc_wake(uint32_t *word)
+{
+	if (torc_word_disarm(word))
+		torc_futex_wake(word);
 }
 
 void torc_interrupt(uint32_t *flag, uint32_t *word)

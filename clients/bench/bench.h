@@ -9,6 +9,7 @@
  *	loops.h     what publishers and subscribers do, the same for all systems
  *	clock.h     time
  *	pattern.h   what messages hold, and how that is checked
+ *	wake.h      the same, asleep between messages
  *	system-*.c  the systems; systems.c is the table of them
  *	stats.c     medians, quartiles, percentiles
  *	report.c, json.c, plot.c  the results
@@ -46,16 +47,26 @@
 #define BENCH_LIMIT_GROUPS	16	/* for each variant */
 /* For so long at most, of the kernel's systems' sake. */
 #define BENCH_TRIPS_NS		20000000
+/* A sleep between two messages that are to wake, and how long it goes on. */
+#define BENCH_ASLEEP_NS		150000
+#define BENCH_WAKES_NS		60000000
 
 enum bench_mode {
 	BENCH_RTT,
 	BENCH_THROUGHPUT,
 	BENCH_FANOUT,
 	BENCH_MPSC,
+	BENCH_WAKE,
 	BENCH_MODES
 };
 
 #define BENCH_BIT(mode) (1u << (mode))
+
+/* Times are measured, not rates. */
+static inline bool bench_times(enum bench_mode mode)
+{
+	return mode == BENCH_RTT || mode == BENCH_WAKE;
+}
 
 /* Time in units of the fastest clock that there is; see clock.c. */
 struct bench_clock {
@@ -83,6 +94,10 @@ struct bench_control {
 	struct {
 		uint64_t ticks;	/* when; 0: not yet */
 	} __attribute__((aligned(TORC_LINE))) start;
+
+	/* WAKE: when the message was sent, and how many have been received. */
+	uint64_t sent __attribute__((aligned(TORC_LINE)));	/* ticks */
+	uint64_t received __attribute__((aligned(TORC_LINE)));
 
 	/* Results, by whoever measures. */
 	uint64_t elapsed __attribute__((aligned(TORC_LINE)));	/* ticks */
@@ -138,11 +153,13 @@ extern const struct bench_system *const bench_systems[];	/* NULL at its end */
 extern const struct bench_system bench_limit;
 extern const struct bench_system bench_ring;
 extern const struct bench_system bench_torc;
+extern const struct bench_system bench_torc_fd;
 extern const struct bench_system bench_torc_mp;
 extern const struct bench_system bench_ck;
 extern const struct bench_system bench_pipe;
 extern const struct bench_system bench_unix;
 extern const struct bench_system bench_mq;
+extern const struct bench_system bench_eventfd;
 
 const struct bench_system *bench_system_find(const char *name, size_t length);
 
@@ -229,7 +246,7 @@ struct bench_cell {
 	int subscribers;
 	const char *refused;		/* why it was not measured; NULL */
 	double *ns;			/* of each round: a message or round trip */
-	struct bench_histogram *latencies;	/* BENCH_RTT, of all rounds */
+	struct bench_histogram *latencies;	/* of all rounds, where times are measured */
 };
 
 /* All cells of one size; each round measures each of them. */

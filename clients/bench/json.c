@@ -31,7 +31,7 @@ static void put_cell(const struct bench_options *options,
 		     const struct bench_result *result)
 {
 	enum bench_mode mode = options->mode;
-	bool rtt = mode == BENCH_RTT;
+	bool times = bench_times(mode);
 	double rate = 1e9 / result->ns.median;
 	static const struct bench_summary none;
 
@@ -39,12 +39,12 @@ static void put_cell(const struct bench_options *options,
 	       bench_mode_names[mode], cell->system->name, cell->size);
 	printf(",\"publishers\":%d,\"subscribers\":%d,\"rounds\":%d",
 	       cell->publishers, cell->subscribers, group->rounds);
-	put("p50_ns", rtt, result->p50, 1);
-	put("p99_ns", rtt, result->p99, 1);
-	put("p999_ns", rtt, result->p999, 1);
-	put("max_ns", rtt, result->max, 1);
-	put("msgs_per_s", !rtt, rate, 0);
-	put("bytes_per_s", !rtt, rate * (double)cell->size, 0);
+	put("p50_ns", times, result->p50, 1);
+	put("p99_ns", times, result->p99, 1);
+	put("p999_ns", times, result->p999, 1);
+	put("max_ns", times, result->max, 1);
+	put("msgs_per_s", !times, rate, 0);
+	put("bytes_per_s", !times, rate * (double)cell->size, 0);
 	put_ratio("ratio_to_limit", &result->limit);
 	put("mean_ns", true, result->ns.median, 3);
 	put_ratio("ratio_to_ck", &result->ck);

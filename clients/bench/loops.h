@@ -7,7 +7,7 @@
  * pointers: each system gets loops of its own with no indirect call in them,
  * which would cost more than many a message.
  *
- * Nobody ever sleeps: who finds no message or no room tries again.  A publisher
+ * Nobody sleeps, but in BENCH_WAKE (wake.h): who finds no message or no room tries again.  A publisher
  * that shares its core with others gives way to them, after a while.
  */
 #ifndef TORC_BENCH_LOOPS_H
@@ -47,6 +47,8 @@ struct bench_ops {
 	int (*send_batch)(void *port, const struct torc_span *spans, int count);
 	int (*peek)(void *port, struct torc_message *ret, int max);
 	int (*release)(void *port);
+	/* WAKE: until peek() may find something; NULL if peek() sleeps itself. */
+	int (*sleep)(void *port);
 	/* FANOUT: of the idle subscriber @index */
 	int (*receive)(void *port, int index, void *buffer, size_t size);
 	uint64_t (*lost)(void *port, int index);
@@ -417,23 +419,6 @@ BENCH_INLINE void bench_pong(struct bench_job *job, const struct bench_ops *ops,
 		if (ops->release(port))
 			bench_die(job, "releasing failed");
 	}
-}
-
-/* ---- All of a system ------------------------------------------------------ */
-
-BENCH_INLINE void bench_play(struct bench_job *job, const struct bench_ops *ops,
-			     void *port, enum bench_role role, int index)
-{
-	if (job->mode == BENCH_RTT && role == BENCH_PUBLISHER)
-		bench_ping(job, ops, port);
-	else if (job->mode == BENCH_RTT)
-		bench_pong(job, ops, port);
-	else if (role == BENCH_PUBLISHER)
-		bench_publish(job, ops, port, index);
-	else if (job->mode == BENCH_FANOUT && ops->receive)
-		bench_idle(job, ops, port);
-	else
-		bench_subscribe(job, ops, port);
 }
 
 #endif /* TORC_BENCH_LOOPS_H */

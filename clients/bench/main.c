@@ -22,13 +22,14 @@
 #define STATUS_USAGE	2
 
 static const char usage[] =
-"Usage: torc-bench rtt|throughput|fanout|mpsc [OPTION]...\n"
+"Usage: torc-bench rtt|throughput|fanout|mpsc|wake [OPTION]...\n"
 "Measure messages between two processes on two cores.\n"
 "\n"
 "  rtt          time of a round trip\n"
 "  throughput   messages per second, one publisher\n"
 "  fanout       cost of publishing while subscribers are attached and idle\n"
 "  mpsc         messages per second, several publishers sharing a core\n"
+"  wake         time to reach a subscriber that sleeps\n"
 "\n"
 "  --size LIST         bytes of a message, 8 to 16M (8,48,1K)\n"
 "  --systems LIST      what to measure beside the limit (all that can do it)\n"
@@ -40,14 +41,14 @@ static const char usage[] =
 "  --cores A,B         publishers' and subscriber's (the first two allowed)\n"
 "  --json              one JSON object a line\n"
 "  --plot FILE.svg     draw the results with gnuplot\n"
-"  --help, --version\n"
+"  -h, --help; -V, --version\n"
 "\n"
 "Systems:\n";
 
 enum option_code {
 	OPTION_SIZE = 256, OPTION_SYSTEMS, OPTION_ROUNDS, OPTION_SUBSCRIBERS,
 	OPTION_PUBLISHERS, OPTION_BATCH, OPTION_CAPACITY, OPTION_CORES,
-	OPTION_JSON, OPTION_PLOT, OPTION_HELP, OPTION_VERSION,
+	OPTION_JSON, OPTION_PLOT,
 };
 
 static const struct option long_options[] = {
@@ -61,8 +62,8 @@ static const struct option long_options[] = {
 	{ "cores", required_argument, NULL, OPTION_CORES },
 	{ "json", no_argument, NULL, OPTION_JSON },
 	{ "plot", required_argument, NULL, OPTION_PLOT },
-	{ "help", no_argument, NULL, OPTION_HELP },
-	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
 };
 
@@ -150,7 +151,7 @@ static int take_mode(struct bench_options *o, int argc, char **argv)
 {
 	if (optind >= argc) {
 		fprintf(stderr, "torc-bench: what shall be measured? rtt, "
-				"throughput, fanout or mpsc\n");
+				"throughput, fanout, mpsc or wake\n");
 		return -EINVAL;
 	}
 	if (optind + 1 < argc) {
@@ -164,7 +165,7 @@ static int take_mode(struct bench_options *o, int argc, char **argv)
 			return 0;
 		}
 	fprintf(stderr, "torc-bench: %s: no such mode (rtt, throughput, "
-			"fanout, mpsc)\n", argv[optind]);
+			"fanout, mpsc, wake)\n", argv[optind]);
 	return -EINVAL;
 }
 
@@ -172,7 +173,7 @@ static int take_mode(struct bench_options *o, int argc, char **argv)
 static int complete(struct bench_options *o, const struct texts *texts)
 {
 	static const char *const sizes[BENCH_MODES] = {
-		"8,48,1K", "8,48,1K,4K,64K", "8", "8,48",
+		"8,48,1K", "8,48,1K,4K,64K", "8", "8,48", "8",
 	};
 
 	if (texts->publishers && o->mode != BENCH_MPSC) {
@@ -183,8 +184,9 @@ static int complete(struct bench_options *o, const struct texts *texts)
 		fprintf(stderr, "torc-bench: --subscribers is for fanout\n");
 		return -EINVAL;
 	}
-	if (o->batch > 1 && o->mode == BENCH_RTT) {
-		fprintf(stderr, "torc-bench: --batch is not for rtt\n");
+	if (o->batch > 1 && bench_times(o->mode)) {
+		fprintf(stderr, "torc-bench: --batch is not for %s\n",
+			bench_mode_names[o->mode]);
 		return -EINVAL;
 	}
 	/* More than the cores' own caches where messages queue up. */
@@ -275,12 +277,12 @@ int main(int argc, char **argv)
 	struct texts texts = { 0 };
 	int code;
 
-	while ((code = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (code == OPTION_HELP) {
+	while ((code = getopt_long(argc, argv, "hV", long_options, NULL)) != -1) {
+		if (code == 'h') {
 			print_help();
 			return 0;
 		}
-		if (code == OPTION_VERSION) {
+		if (code == 'V') {
 			printf("torc-bench %s\n", torc_version());
 			return 0;
 		}

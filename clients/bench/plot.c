@@ -48,7 +48,7 @@ static void quote(FILE *to, const char *text)
 
 static double y_value(enum bench_mode mode, double ns)
 {
-	return mode == BENCH_RTT || mode == BENCH_FANOUT ? ns : 1e9 / ns;
+	return bench_times(mode) || mode == BENCH_FANOUT ? ns : 1e9 / ns;
 }
 
 /* One row a size, one column a cell of the group. */

@@ -10,7 +10,7 @@
 #include "bench.h"
 
 const char *const bench_mode_names[BENCH_MODES] = { "rtt", "throughput",
-						    "fanout", "mpsc" };
+						    "fanout", "mpsc", "wake" };
 
 static const char *const explanations[BENCH_MODES] = {
 	"Time of a round trip between two processes on two cores, polling; less "
@@ -32,6 +32,10 @@ static const char *const explanations[BENCH_MODES] = {
 	"more is\nbetter.  x ck: rate over ck's with as many publishers, x first: "
 	"over its own with the\nfirst number of publishers, each in the same "
 	"round.  Median [quartiles].",
+
+	"Time from sending to receipt, the subscriber asleep on another core; less "
+	"is better.\nmedian ns: of the rounds' medians.  p50 to max: of all.  x "
+	"limit: over a bare futex's\nin the same round, median [quartiles].",
 };
 
 static void print_machine(void)
@@ -74,9 +78,10 @@ static void print_ratio(const struct bench_summary *s)
 
 static void print_columns(enum bench_mode mode)
 {
-	if (mode == BENCH_RTT)
-		printf("%-8s %8s %8s %8s %8s %9s  %22s\n", "system", "mean ns",
-		       "p50", "p99", "p99.9", "max", "x limit");
+	if (bench_times(mode))
+		printf("%-8s %8s %8s %8s %8s %9s  %22s\n", "system",
+		       mode == BENCH_RTT ? "mean ns" : "median", "p50", "p99",
+		       "p99.9", "max", "x limit");
 	else if (mode == BENCH_THROUGHPUT)
 		printf("%-8s %10s %8s  %22s  %22s\n", "system", "M msg/s",
 		       "GB/s", "of limit", "x ck");
@@ -98,6 +103,7 @@ static void print_cell(const struct bench_options *options,
 	printf("%-8s", cell->system->name);
 	switch (options->mode) {
 	case BENCH_RTT:
+	case BENCH_WAKE:
 		printf(" %8.1f %8.0f %8.0f %8.0f %9.0f", ns, result->p50,
 		       result->p99, result->p999, result->max);
 		print_ratio(&result->limit);

@@ -41,7 +41,9 @@ static void job_of(const struct bench_options *options,
 	job->run_ns = options->mode == BENCH_MPSC ? BENCH_RUN_MPSC_NS :
 						    BENCH_RUN_NS;
 	memcpy(job->cpus, options->cpus, sizeof(job->cpus));
-	if (cell->system == &bench_limit && options->mode != BENCH_RTT) {
+	if (cell->system == &bench_limit && options->mode == BENCH_WAKE) {
+		job->size = sizeof(uint64_t);
+	} else if (cell->system == &bench_limit && options->mode != BENCH_RTT) {
 		job->mode = BENCH_THROUGHPUT;
 		job->run_ns = BENCH_RUN_NS;
 		job->batch = 1;
@@ -63,10 +65,10 @@ static int add_cell(struct bench_group *group,
 	cell->publishers = publishers;
 	cell->subscribers = subscribers;
 	cell->ns = calloc((size_t)options->rounds, sizeof(*cell->ns));
-	if (options->mode == BENCH_RTT)
+	if (bench_times(options->mode))
 		cell->latencies = calloc(1, sizeof(*cell->latencies));
 	group->cells_count++;
-	if (!cell->ns || (options->mode == BENCH_RTT && !cell->latencies))
+	if (!cell->ns || (bench_times(options->mode) && !cell->latencies))
 		return -ENOMEM;
 	job_of(options, cell, &job);
 	if (system->refuses)
@@ -141,7 +143,8 @@ static int measure(const struct bench_options *options,
 		*ret_ns = (double)control->elapsed * bench_clock.ns /
 			  (double)control->count;
 		/* The limit's messages may be longer. */
-		*ret_ns *= (double)cell->size / (double)job.size;
+		if (!bench_times(options->mode))
+			*ret_ns *= (double)cell->size / (double)job.size;
 		for (uint32_t i = 0; i < control->latencies_count; i++)
 			if (cell->latencies)
 				bench_histogram_add(
@@ -263,12 +266,12 @@ int bench_cell_result(const struct bench_group *group,
 	memcpy(scratch, cell->ns, (size_t)rounds * sizeof(*scratch));
 	result.ns = bench_summarize(scratch, rounds);
 	/* Costs are compared as they are, rates the other way round. */
-	if (options->mode == BENCH_RTT)
+	if (bench_times(options->mode))
 		result.limit = ratios(cell, limit, scratch, rounds);
 	else
 		result.limit = ratios(limit, cell, scratch, rounds);
 	if (ck)
-		result.ck = options->mode == BENCH_RTT ?
+		result.ck = bench_times(options->mode) ?
 				    ratios(cell, ck, scratch, rounds) :
 				    ratios(ck, cell, scratch, rounds);
 	if (options->mode == BENCH_FANOUT)

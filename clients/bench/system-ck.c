@@ -13,7 +13,7 @@
 
 #include <ck_ring.h>
 
-#include "loops.h"
+#include "play.h"
 
 #define CK_DATA_MAX 56u
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's own: pipe, Unix socket (SOCK_SEQPACKET), POSIX message queue.
- * All are polled without sleeping, as the rings are: a sleep and a wake-up take
- * ten to a hundred times as long as what is measured here.
+ * The kernel's own: pipe, Unix socket (SOCK_SEQPACKET), POSIX message queue,
+ * eventfd.  All are polled without sleeping, as the rings are: a sleep and a
+ * wake-up take ten to a hundred times as long as what is measured here.  Where
+ * just that is measured (BENCH_WAKE), they block.
  */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
@@ -12,10 +13,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <mqueue.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "loops.h"
+#include "play.h"
 
 #define KERNEL_PIPE_SIZE	(1 << 20)
 #define KERNEL_READ		65536u
@@ -109,7 +111,9 @@ static int pipe_set_up(struct bench_job *job)
 		return -ENOMEM;
 	job->state = state;
 	for (int i = 0; i < (job->mode == BENCH_RTT ? 2 : 1); i++) {
-		if (pipe2(state->fds[i], O_CLOEXEC | O_NONBLOCK)) {
+		if (pipe2(state->fds[i],
+			  job->mode == BENCH_WAKE ? O_CLOEXEC :
+						    O_CLOEXEC | O_NONBLOCK)) {
 			int r = -errno;
 
 			kernel_tear_down(job);
@@ -179,9 +183,9 @@ static void pipe_run(struct bench_job *job, enum bench_role role, int index)
 
 const struct bench_system bench_pipe = {
 	.name = "pipe",
-	.what = "a pipe of 1 MiB, polled",
+	.what = "a pipe of 1 MiB, polled (wake: read)",
 	.modes = BENCH_BIT(BENCH_RTT) | BENCH_BIT(BENCH_THROUGHPUT) |
-		 BENCH_BIT(BENCH_MPSC),
+		 BENCH_BIT(BENCH_MPSC) | BENCH_BIT(BENCH_WAKE),
 	.refuses = pipe_refuses,
 	.set_up = pipe_set_up,
 	.run = pipe_run,
@@ -198,15 +202,15 @@ static const char *unix_refuses(const struct bench_job *job)
 static int unix_set_up(struct bench_job *job)
 {
 	struct kernel_state *state = kernel_state_new();
-	int fds[2];
+	int type = SOCK_SEQPACKET | SOCK_CLOEXEC, fds[2];
 
 	if (!state)
 		return -ENOMEM;
 	job->state = state;
+	if (job->mode != BENCH_WAKE)
+		type |= SOCK_NONBLOCK;
 	for (int i = 0; i < (job->mode == BENCH_RTT ? 2 : 1); i++) {
-		if (socketpair(AF_UNIX,
-			       SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-			       fds)) {
+		if (socketpair(AF_UNIX, type, 0, fds)) {
 			int r = -errno;
 
 			kernel_tear_down(job);
@@ -255,9 +259,9 @@ static void unix_run(struct bench_job *job, enum bench_role role, int index)
 
 const struct bench_system bench_unix = {
 	.name = "unix",
-	.what = "a Unix socket pair, SOCK_SEQPACKET, polled",
+	.what = "a Unix socket pair, SOCK_SEQPACKET, polled (wake: read)",
 	.modes = BENCH_BIT(BENCH_RTT) | BENCH_BIT(BENCH_THROUGHPUT) |
-		 BENCH_BIT(BENCH_MPSC),
+		 BENCH_BIT(BENCH_MPSC) | BENCH_BIT(BENCH_WAKE),
 	.refuses = unix_refuses,
 	.set_up = unix_set_up,
 	.run = unix_run,
@@ -363,5 +367,86 @@ const struct bench_system bench_mq = {
 	.refuses = mq_refuses,
 	.set_up = mq_set_up,
 	.run = mq_run,
+	.tear_down = kernel_tear_down,
+};
+
+/* ---- eventfd -------------------------------------------------------------- */
+
+/* A wake-up without a message: what it counts is the message's number. */
+static int eventfd_set_up(struct bench_job *job)
+{
+	struct kernel_state *state = kernel_state_new();
+	int fd;
+
+	if (!state)
+		return -ENOMEM;
+	job->state = state;
+	fd = eventfd(0, EFD_CLOEXEC);
+	state->fds[0][0] = fd;
+	state->fds[0][1] = fd < 0 ? -1 : dup(fd);
+	if (state->fds[0][1] < 0) {
+		int r = -errno;
+
+		kernel_tear_down(job);
+		return r;
+	}
+	return 0;
+}
+
+static const char *eventfd_refuses(const struct bench_job *job)
+{
+	return job->size == sizeof(uint64_t) ? NULL : "an eventfd has 8 bytes";
+}
+
+struct eventfd_port {
+	struct kernel_port port;
+	uint64_t number;
+};
+
+/* Its counter takes no 0, nor all bits: the number plus 1, or 2^62. */
+static int eventfd_send(void *port, const void *data, size_t size)
+{
+	const struct eventfd_port *p = port;
+	uint64_t word = bench_word(data);
+
+	word = word == BENCH_STOP ? 1ull << 62 : word + 1;
+	return kernel_result(write(p->port.send, &word, size), size);
+}
+
+static int eventfd_peek(void *port, struct torc_message *ret, int max)
+{
+	struct eventfd_port *p = port;
+	uint64_t word;
+
+	(void)max;
+	if (read(p->port.receive, &word, sizeof(word)) != sizeof(word))
+		return kernel_error();
+	p->number = word == 1ull << 62 ? BENCH_STOP : word - 1;
+	ret->data = &p->number;
+	ret->length = sizeof(p->number);
+	return 1;
+}
+
+static const struct bench_ops eventfd_ops = {
+	.send = eventfd_send,
+	.peek = eventfd_peek,
+	.release = kernel_release,
+};
+
+static void eventfd_run(struct bench_job *job, enum bench_role role, int index)
+{
+	struct eventfd_port port = { 0 };
+
+	kernel_open(job, &port.port, role);
+	bench_play(job, &eventfd_ops, &port, role, index);
+}
+
+const struct bench_system bench_eventfd = {
+	.name = "eventfd",
+	.what = "an eventfd, read",
+	.modes = BENCH_BIT(BENCH_WAKE),
+	.refuses = eventfd_refuses,
+	.set_up = eventfd_set_up,
+	.run = eventfd_run,
 	.tear_down = kernel_tear_down,
 };

@@ -7,6 +7,8 @@
  * eight is fastest depends on where the two cores lie, so all are measured each
  * time and the fastest counts.
  *
+ * Wake-ups: a word, and a futex on it.
+ *
  * Everything else: blocks handed over by memcpy() through a shared buffer.  The
  * source is sent in pieces of a message's size, but of 4 KiB at least, and the
  * receiver checks every byte where it lies, as for all systems.
@@ -15,9 +17,13 @@
 #include <config.h>
 #endif
 
+#include <limits.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-#include "loops.h"
+#include "play.h"
 
 #define LIMIT_LINES	1024u	/* of 64 bytes, each way; a power of two */
 #define LIMIT_WORDS	8u	/* in a line */
@@ -34,6 +40,8 @@ struct limit_shared {
 		__attribute__((aligned(TORC_LINE)));
 	uint64_t pong[LIMIT_LINES * LIMIT_WORDS]
 		__attribute__((aligned(TORC_LINE)));
+	uint32_t count __attribute__((aligned(TORC_LINE)));	/* WAKE: futex */
+	uint64_t word;
 	uint64_t head __attribute__((aligned(TORC_LINE)));	/* blocks */
 	uint64_t tail __attribute__((aligned(TORC_LINE)));
 	unsigned char blocks[] __attribute__((aligned(4096)));
@@ -248,6 +256,60 @@ static const struct bench_ops limit_ops = {
 	.release = limit_release,
 };
 
+/* ---- Wake-ups ------------------------------------------------------------- */
+
+struct futex_port {
+	struct limit_shared *shared;
+	uint32_t seen;
+	uint64_t word;
+};
+
+static int futex_send(void *port, const void *data, size_t size)
+{
+	struct limit_shared *shared = ((struct futex_port *)port)->shared;
+
+	memcpy(&shared->word, data, size);
+	torc_store_release(&shared->count, shared->count + 1);
+	syscall(SYS_futex, &shared->count, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	return 0;
+}
+
+static int futex_peek(void *port, struct torc_message *ret, int max)
+{
+	struct futex_port *p = port;
+
+	(void)max;
+	if (torc_load_acquire(&p->shared->count) == p->seen)
+		return -EAGAIN;
+	p->seen++;
+	p->word = p->shared->word;
+	ret->data = &p->word;
+	ret->length = sizeof(p->word);
+	return 1;
+}
+
+static int futex_sleep(void *port)
+{
+	const struct futex_port *p = port;
+
+	syscall(SYS_futex, &p->shared->count, FUTEX_WAIT, p->seen, NULL, NULL,
+		0);
+	return 0;
+}
+
+static int futex_release(void *port)
+{
+	(void)port;
+	return 0;
+}
+
+static const struct bench_ops futex_ops = {
+	.send = futex_send,
+	.peek = futex_peek,
+	.release = futex_release,
+	.sleep = futex_sleep,
+};
+
 static void limit_run(struct bench_job *job, enum bench_role role, int index)
 {
 	const struct limit_state *state = job->state;
@@ -257,16 +319,22 @@ static void limit_run(struct bench_job *job, enum bench_role role, int index)
 		.size = job->size,
 	};
 
+	struct futex_port futex_port = { .shared = state->shared };
+
 	if (job->mode == BENCH_RTT)
 		limit_bounce(job, role == BENCH_PUBLISHER);
+	else if (job->mode == BENCH_WAKE)
+		bench_play(job, &futex_ops, &futex_port, role, index);
 	else
 		bench_play(job, &limit_ops, &port, role, index);
 }
 
 const struct bench_system bench_limit = {
 	.name = "limit",
-	.what = "bare words bounced (rtt), blocks handed over by memcpy (others)",
-	.modes = BENCH_BIT(BENCH_RTT) | BENCH_BIT(BENCH_THROUGHPUT),
+	.what = "bare words bounced (rtt), a bare futex (wake), blocks handed "
+		"over by memcpy (others)",
+	.modes = BENCH_BIT(BENCH_RTT) | BENCH_BIT(BENCH_THROUGHPUT) |
+		 BENCH_BIT(BENCH_WAKE),
 	.set_up = limit_set_up,
 	.run = limit_run,
 	.tear_down = limit_tear_down,

@@ -12,7 +12,7 @@
 
 #include <torc/ring.h>
 
-#include "loops.h"
+#include "play.h"
 
 /*
  * PAUSEs between two polls of round trips.  With 0, 1, 2 and 3, near: 8 bytes

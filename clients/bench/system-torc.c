@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * torc through its library, on topics without a name, so that nothing can be
- * left behind.  torc: one publisher; torc-mp: topics that take many.
+ * left behind.  torc: one publisher; torc-mp: topics that take many; torc-fd: the
+ * subscriber sleeps in poll().
  */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
 #endif
 
+#include <poll.h>
 #include <torc/torc.h>
 
-#include "loops.h"
+#include "play.h"
 
 /* PAUSEs between two polls of round trips; as in system-ring.c. */
 #define LIB_PAUSES 1
@@ -91,16 +93,31 @@ static uint64_t lib_lost(void *port, int index)
 	return torc_sub_lost(((struct lib_port *)port)->idle[index]);
 }
 
-static const struct bench_ops lib_ops = {
-	.pauses = LIB_PAUSES,
-	.rest = BENCH_REST,
-	.send = lib_send,
-	.send_batch = lib_batch,
-	.peek = lib_peek,
-	.release = lib_release,
-	.receive = lib_receive,
-	.lost = lib_lost,
-};
+static int lib_sleep(void *port)
+{
+	return torc_sub_wait(((struct lib_port *)port)->sub, -1);
+}
+
+static int lib_poll(void *port)
+{
+	struct pollfd fd = {
+		.fd = torc_sub_fd(((struct lib_port *)port)->sub),
+		.events = POLLIN,
+	};
+
+	return poll(&fd, 1, -1) == 1 ? 0 : -errno;
+}
+
+#define LIB_OPS(sleeps)                                                        \
+	{                                                                      \
+		.pauses = LIB_PAUSES, .rest = BENCH_REST, .send = lib_send,    \
+		.send_batch = lib_batch, .peek = lib_peek,                     \
+		.release = lib_release, .sleep = (sleeps),                     \
+		.receive = lib_receive, .lost = lib_lost,                      \
+	}
+
+static const struct bench_ops lib_ops = LIB_OPS(lib_sleep);
+static const struct bench_ops lib_fd_ops = LIB_OPS(lib_poll);
 
 /* Become what @role is; a subscriber joins before any publisher begins. */
 static int lib_open(struct bench_job *job, struct lib_port *port,
@@ -109,6 +126,7 @@ static int lib_open(struct bench_job *job, struct lib_port *port,
 	/* As all systems here, a publisher without room polls. */
 	struct torc_pub_options polls = { .full = TORC_FULL_FAIL };
 	struct torc_sub_options lossy = { .flags = TORC_SUB_LOSSY };
+	struct torc_sub_options sleeps = { .wait = TORC_WAIT_SLEEP };
 	const struct lib_state *state = job->state;
 	bool rtt = job->mode == BENCH_RTT, publishes = role == BENCH_PUBLISHER;
 	int r = 0;
@@ -127,8 +145,11 @@ static int lib_open(struct bench_job *job, struct lib_port *port,
 		return r;
 	}
 	if (!r && (!publishes || rtt))
-		r = torc_sub_open(state->topics[rtt && publishes], NULL,
+		r = torc_sub_open(state->topics[rtt && publishes], &sleeps,
 				  &port->sub);
+	if (!r && port->sub && job->system == &bench_torc_fd &&
+	    torc_sub_fd(port->sub) < 0)
+		r = -EIO;
 	return r;
 }
 
@@ -138,14 +159,26 @@ static void lib_run(struct bench_job *job, enum bench_role role, int index)
 
 	if (lib_open(job, &port, role))
 		bench_die(job, "%s", torc_errmsg());
-	bench_play(job, &lib_ops, &port, role, index);
+	if (job->system == &bench_torc_fd)
+		bench_play(job, &lib_fd_ops, &port, role, index);
+	else
+		bench_play(job, &lib_ops, &port, role, index);
 }
 
 const struct bench_system bench_torc = {
 	.name = "torc",
 	.what = "libtorc, topics with one publisher",
 	.modes = BENCH_BIT(BENCH_RTT) | BENCH_BIT(BENCH_THROUGHPUT) |
-		 BENCH_BIT(BENCH_FANOUT),
+		 BENCH_BIT(BENCH_FANOUT) | BENCH_BIT(BENCH_WAKE),
+	.set_up = lib_set_up,
+	.run = lib_run,
+	.tear_down = lib_tear_down,
+};
+
+const struct bench_system bench_torc_fd = {
+	.name = "torc-fd",
+	.what = "libtorc, torc_sub_fd() and poll()",
+	.modes = BENCH_BIT(BENCH_WAKE),
 	.set_up = lib_set_up,
 	.run = lib_run,
 	.tear_down = lib_tear_down,
