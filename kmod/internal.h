@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * What the files of torc.ko share.
+ *
+ *	main.c		the module, its control node
+ *	topic.c		topics: making, finding, removing
+ *	memory.c	what holds the bytes, and how it gets into processes
+ *	node.c		the files of a topic's node
+ *	publish.c	publishing and waking
+ *	listen.c	a thread that receives
+ *
+ * Nothing that a process can write is trusted: the constants, the producer of a
+ * topic that the driver publishes and the cursors of what it reads are its own, and
+ * ring.h bounds whatever it reads from shared memory.
+ */
+#ifndef TORC_INTERNAL_H
+#define TORC_INTERNAL_H
+
+#include <linux/cdev.h>
+#include <linux/device.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/version.h>
+#include <linux/wait.h>
+
+#define TORC_ATOMIC_HEADER "kernel_atomic.h"
+#include <torc/ring.h>
+
+#include "torc_kernel.h"
+
+/* ---- memory.c ----------------------------------------------------------- */
+
+struct torc_memory {
+	enum torc_driver_memory kind;
+	enum torc_driver_cache cache;
+	unsigned long count;	/* pages */
+	struct page **pages;	/* of CONTIG: NULL */
+	struct file *file;	/* SHMEM: whose pages they are */
+	void *base;		/* where the kernel has them, one after the other */
+};
+
+int torc_memory_alloc(struct torc_memory *memory, u64 size,
+		      enum torc_driver_memory kind,
+		      enum torc_driver_cache cache);
+void torc_memory_free(struct torc_memory *memory);
+/* Map what @vma asks for, which was checked; @memory lives as long as its file. */
+int torc_memory_map(struct torc_memory *memory, struct vm_area_struct *vma);
+
+/* ---- topic.c ------------------------------------------------------------ */
+
+/* Slot 0 shares its page with the wait words; 1 is the listener's. */
+#define TORC_SLOT_LISTENER	1u
+#define TORC_SLOT_FIRST		2u
+
+/* What waits on a wait word. */
+struct torc_sleepers {
+	wait_queue_head_t queue;
+	u64 wakes;
+};
+
+struct torc_topic {
+	struct device dev;		/* the last reference frees */
+	struct cdev cdev;
+	struct list_head link;		/* by torc_topics_lock, as users, gone */
+	unsigned int users;		/* open files, drivers */
+	bool gone;			/* has no node any more */
+	char name[TORC_DRIVER_NAME_MAX];
+	u32 flags;			/* TORC_DRIVER_* */
+	umode_t mode;
+	kuid_t uid;
+	kgid_t gid;
+
+	struct torc_memory memory;
+	struct torc_constants_shm constants;
+	struct torc_ring ring;
+
+	/* By the driver: published from any context. */
+	raw_spinlock_t publishing;
+	unsigned long publishing_flags;
+	struct torc_sp sp;
+	atomic64_t published, dropped;
+
+	/* By processes: locks and write() exclude each other. */
+	struct mutex writing;
+
+	struct mutex slots_lock;
+	DECLARE_BITMAP(slots, TORC_SUBSCRIBERS_MAX);
+
+	struct torc_sleepers sleepers[2];	/* by enum torc_driver_word */
+	spinlock_t signals_lock;
+	struct list_head signals;	/* files with an eventfd */
+	struct fasync_struct *fasync;
+	struct torc_listener *listener;
+	struct dentry *debug;
+};
+
+extern struct mutex torc_topics_lock;
+extern struct dentry *torc_debug;
+extern unsigned int torc_max_topics;
+
+int torc_topics_init(unsigned int major);
+void torc_topics_exit(void);
+
+/* As torc_topic_create(), with one user, for the node to belong to @uid, @gid. */
+struct torc_topic *torc_topic_new(const struct torc_topic_config *config,
+				  kuid_t uid, kgid_t gid);
+/* One user less; a topic that is not persistent goes with the last. */
+void torc_topic_put(struct torc_topic *topic);
+/* -ENOENT, -EPERM */
+int torc_topic_remove(const char *name);
+
+/* ---- node.c ------------------------------------------------------------- */
+
+extern const struct file_operations torc_node_fops;
+
+/* ---- publish.c ---------------------------------------------------------- */
+
+/* Publish for a process, which waits for room unless @nonblock. */
+int torc_topic_write(struct torc_topic *topic, struct file *file,
+		     const void *data, size_t length, bool nonblock);
+u32 *torc_topic_word(struct torc_topic *topic, enum torc_driver_word word);
+/* Wake who sleeps on a word, whatever it holds. */
+void torc_topic_wake(struct torc_topic *topic, enum torc_driver_word word);
+/* After a sleeper armed a word: processes that publish have passed a barrier. */
+void torc_topic_barrier(struct torc_topic *topic);
+
+#endif /* TORC_INTERNAL_H */

@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The files of a topic: its node, and subscriptions, which an ioctl of the node
+ * makes.  A subscription owns a slot and may write its page; its release, which the
+ * kernel calls however a process ends, is the sign of death.
+ */
+#include "compat.h"
+#include "node.h"
+
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/module.h>
+#include <linux/poll.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+/* ---- Opening and closing ------------------------------------------------- */
+
+static struct torc_open *open_new(struct torc_topic *topic)
+{
+	struct torc_open *open = kzalloc(sizeof(*open), GFP_KERNEL_ACCOUNT);
+
+	if (!open)
+		return ERR_PTR(-ENOMEM);
+	open->topic = topic;
+	mutex_init(&open->reading);
+	INIT_LIST_HEAD(&open->signals_link);
+	mutex_lock(&torc_topics_lock);
+	if (topic->gone && !topic->users) {
+		mutex_unlock(&torc_topics_lock);
+		kfree(open);
+		return ERR_PTR(-ENXIO);
+	}
+	topic->users++;
+	get_device(&topic->dev);
+	mutex_unlock(&torc_topics_lock);
+	return open;
+}
+
+static int node_open(struct inode *inode, struct file *file)
+{
+	struct torc_topic *topic =
+		container_of(inode->i_cdev, struct torc_topic, cdev);
+	struct torc_open *open = open_new(topic);
+
+	if (IS_ERR(open))
+		return PTR_ERR(open);
+	file->private_data = open;
+	return stream_open(inode, file);
+}
+
+static void set_eventfd(struct torc_open *open, struct eventfd_ctx *eventfd)
+{
+	struct torc_topic *topic = open->topic;
+	struct eventfd_ctx *old;
+
+	spin_lock_irq(&topic->signals_lock);
+	old = open->eventfd;
+	open->eventfd = eventfd;
+	list_del_init(&open->signals_link);
+	if (eventfd)
+		list_add(&open->signals_link, &topic->signals);
+	spin_unlock_irq(&topic->signals_lock);
+	if (old)
+		eventfd_ctx_put(old);
+}
+
+static struct torc_subscriber_slot_shm *own_slot(struct torc_open *open)
+{
+	return torc_subscriber_slot(&open->topic->ring, open->slot);
+}
+
+static void free_slot(struct torc_open *open)
+{
+	struct torc_topic *topic = open->topic;
+
+	torc_store_relaxed(&own_slot(open)->pid, 0);
+	torc_store_release(&own_slot(open)->state, TORC_SUBSCRIBER_FREE);
+	mutex_lock(&topic->slots_lock);
+	clear_bit(open->slot, topic->slots);
+	mutex_unlock(&topic->slots_lock);
+	torc_topic_wake(topic, TORC_WORD_ROOM);
+}
+
+static int node_fasync(int fd, struct file *file, int on)
+{
+	struct torc_open *open = file->private_data;
+
+	return fasync_helper(fd, file, on, &open->topic->fasync);
+}
+
+static int node_release(struct inode *inode, struct file *file)
+{
+	struct torc_open *open = file->private_data;
+
+	set_eventfd(open, NULL);
+	if (open->slot)
+		free_slot(open);
+	torc_topic_put(open->topic);
+	kfree(open);
+	return 0;
+}
+
+/* ---- Mapping ------------------------------------------------------------- */
+
+/* May this file map bytes from @first to @end writable? */
+static bool may_write(const struct torc_open *open, const struct file *file,
+		      u64 first, u64 end)
+{
+	const struct torc_topic *topic = open->topic;
+	u64 ring_size = topic->constants.ring_size;
+	u64 page;
+
+	if (!open->slot)
+		return file->f_mode & FMODE_WRITE &&
+		       !(topic->flags & TORC_DRIVER_PUBLISHES) &&
+		       first >= topic->constants.publishing_offset;
+	if (first < ring_size || end - first != PAGE_SIZE)
+		return false;
+	page = (first - ring_size) >> PAGE_SHIFT;
+	return page == 0 || page == open->slot;
+}
+
+static int node_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct torc_open *open = file->private_data;
+	struct torc_memory *memory = &open->topic->memory;
+	u64 ring_size = open->topic->constants.ring_size;
+	unsigned long pages = vma_pages(vma);
+	u64 first, end;
+
+	if (vma->vm_pgoff >= memory->count ||
+	    pages > memory->count - vma->vm_pgoff)
+		return -EINVAL;
+	first = (u64)vma->vm_pgoff << PAGE_SHIFT;
+	end = first + ((u64)pages << PAGE_SHIFT);
+	/* The core clears VM_SHARED of what was opened read-only. */
+	if ((first < ring_size && end > ring_size) ||
+	    !(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (vma->vm_flags & VM_EXEC)
+		return -EPERM;
+	if (vma->vm_flags & VM_WRITE) {
+		if (!may_write(open, file, first, end))
+			return -EACCES;
+	} else {
+		torc_vm_flags_clear(vma, VM_MAYWRITE);
+	}
+	torc_vm_flags_clear(vma, VM_MAYEXEC);
+	torc_vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
+	/* A child that kept it would keep the slot of its dead parent. */
+	if (open->slot)
+		torc_vm_flags_set(vma, VM_DONTCOPY);
+	return torc_memory_map(memory, vma);
+}
+
+/* ---- Is there a message? ------------------------------------------------- */
+
+/* The node's own consumer, from the oldest message on. */
+static int join(struct torc_open *open)
+{
+	int r;
+
+	lockdep_assert_held(&open->reading);
+	if (open->joined)
+		return 0;
+	r = torc_consumer_join(&open->consumer, &open->topic->ring,
+			       TORC_NO_SLOT, TORC_OLDEST);
+	open->joined = !r;
+	return r;
+}
+
+/* By the cursor in its slot, which the process may have set to anything. */
+static bool subscription_ready(struct torc_open *open)
+{
+	const struct torc_ring *ring = &open->topic->ring;
+	u64 cursor = torc_load_relaxed(&own_slot(open)->cursor);
+	struct torc_mark floor;
+
+	cursor &= ~(u64)(TORC_RECORD_ALIGN - 1);
+	if (torc_mark_current(ring, &ring->shm->floor, &floor) ||
+	    torc_distance(floor.position, cursor) > 0)
+		return true;
+	return torc_header_committed(torc_header_load(ring, cursor, true));
+}
+
+/* 1, 0, or an error. */
+static int ready(struct torc_open *open)
+{
+	struct torc_message message;
+	int r;
+
+	if (open->slot)
+		return subscription_ready(open);
+	mutex_lock(&open->reading);
+	r = join(open);
+	if (!r)
+		r = torc_consumer_peek(&open->consumer, &message);
+	mutex_unlock(&open->reading);
+	return r == -EAGAIN ? 0 : r ?: 1;
+}
+
+static __poll_t node_poll(struct file *file, poll_table *wait)
+{
+	struct torc_open *open = file->private_data;
+	struct torc_topic *topic = open->topic;
+	__poll_t mask = 0;
+	int r;
+
+	poll_wait(file, &topic->sleepers[TORC_WORD_DATA].queue, wait);
+	r = ready(open);
+	if (!r) {
+		torc_word_arm(torc_topic_word(topic, TORC_WORD_DATA));
+		torc_topic_barrier(topic);
+		r = ready(open);
+	}
+	if (r)
+		mask = r < 0 ? EPOLLERR : EPOLLIN | EPOLLRDNORM;
+	if (file->f_mode & FMODE_WRITE && !open->slot)
+		mask |= EPOLLOUT | EPOLLWRNORM;
+	return mask;
+}
+
+/* ---- read() and write() -------------------------------------------------- */
+
+static int wait_for_message(struct torc_open *open)
+{
+	struct torc_topic *topic = open->topic;
+	struct torc_sleepers *sleepers = &topic->sleepers[TORC_WORD_DATA];
+	u64 wakes = READ_ONCE(sleepers->wakes);
+	struct torc_message message;
+	long left;
+
+	torc_word_arm(torc_topic_word(topic, TORC_WORD_DATA));
+	torc_topic_barrier(topic);
+	if (torc_consumer_peek(&open->consumer, &message) != -EAGAIN)
+		return 0;
+	/* Who dies between commit and wake wakes nobody. */
+	left = wait_event_interruptible_timeout(
+		sleepers->queue, READ_ONCE(sleepers->wakes) != wakes,
+		msecs_to_jiffies(10) + 1);
+	return left < 0 ? left : 0;
+}
+
+static ssize_t read_message(struct torc_open *open, char __user *buffer,
+			    size_t size, bool nonblock)
+{
+	struct torc_message message;
+	int r = join(open);
+
+	while (!r) {
+		r = torc_consumer_peek(&open->consumer, &message);
+		if (r == -EAGAIN && !nonblock) {
+			r = wait_for_message(open);
+			continue;
+		}
+		if (r)
+			break;
+		if (message.length > size)
+			return -EMSGSIZE;
+		if (copy_to_user(buffer, message.data, message.length))
+			return -EFAULT;
+		r = torc_consumer_release(&open->consumer);
+		/* Empty ones would be taken for the end of the file. */
+		if (!r && message.length)
+			return message.length;
+		if (r == -ESTALE)
+			r = 0;
+		cond_resched();
+	}
+	return r;
+}
+
+static ssize_t node_read(struct file *file, char __user *buffer, size_t size,
+			 loff_t *position)
+{
+	struct torc_open *open = file->private_data;
+	ssize_t r;
+
+	if (open->slot)
+		return -EINVAL;
+	if (mutex_lock_interruptible(&open->reading))
+		return -ERESTARTSYS;
+	r = read_message(open, buffer, size, file->f_flags & O_NONBLOCK);
+	mutex_unlock(&open->reading);
+	return r;
+}
+
+static ssize_t node_write(struct file *file, const char __user *buffer,
+			  size_t size, loff_t *position)
+{
+	struct torc_open *open = file->private_data;
+	struct torc_topic *topic = open->topic;
+	void *copy;
+	int r;
+
+	if (open->slot)
+		return -EINVAL;
+	if (size > torc_message_max(&topic->ring))
+		return -EMSGSIZE;
+	/* Publishing must not fault. */
+	copy = kvmalloc(size ?: 1, GFP_KERNEL_ACCOUNT);
+	if (!copy)
+		return -ENOMEM;
+	if (copy_from_user(copy, buffer, size))
+		r = -EFAULT;
+	else
+		r = torc_topic_write(topic, file, copy, size,
+				     file->f_flags & O_NONBLOCK);
+	kvfree(copy);
+	return r ?: size;
+}
+
+/* ---- Locks: who is alive ------------------------------------------------- */
+
+/* Is a byte that a lock is asked for one that is the driver's to give? */
+static bool driver_holds(struct torc_topic *topic, u64 first, u64 last,
+			 bool probe)
+{
+	const struct torc_ring *ring = &topic->ring;
+	u64 own = topic->flags & TORC_DRIVER_PUBLISHES ? 0 :
+		  ring->kind == TORC_KIND_MP ? ring->publishers - 1 :
+					       ring->publishers;
+
+	if (last >= TORC_LOCK_PUBLISHER + own &&
+	    first < TORC_LOCK_PUBLISHER + ring->publishers)
+		return true;
+	if (last < TORC_LOCK_SUBSCRIBER ||
+	    first >= TORC_LOCK_SUBSCRIBER + ring->subscribers)
+		return false;
+	return !probe || first < TORC_LOCK_SUBSCRIBER ||
+	       test_bit(first - TORC_LOCK_SUBSCRIBER, topic->slots);
+}
+
+bool torc_node_locked(struct file *file, u64 first)
+{
+	struct file_lock lock;
+
+	locks_init_lock(&lock);
+	torc_lock_type(&lock) = F_WRLCK;
+	torc_lock_owner(&lock) = NULL;
+	lock.fl_start = lock.fl_end = first;
+	posix_test_lock(file, &lock);
+	return torc_lock_type(&lock) != F_UNLCK;
+}
+
+/*
+ * Processes that publish hold locks on the bytes of their slots, as on any topic.
+ * What the driver itself holds, or gave to a subscription, it answers for.
+ */
+static int node_lock(struct file *file, int command, struct file_lock *lock)
+{
+	struct torc_open *open = file->private_data;
+	struct torc_topic *topic = open->topic;
+	bool probe = command == F_GETLK;
+	int r = 0;
+
+	mutex_lock(&topic->writing);
+	if (torc_lock_type(lock) != F_UNLCK &&
+	    driver_holds(topic, lock->fl_start, lock->fl_end, probe)) {
+		if (probe)
+			torc_lock_type(lock) = F_WRLCK;
+		else
+			r = -EAGAIN;
+	} else if (probe) {
+		posix_test_lock(file, lock);
+	} else {
+		r = posix_lock_file(file, lock, NULL);
+	}
+	mutex_unlock(&topic->writing);
+	return r;
+}
+
+/* ---- ioctl() ------------------------------------------------------------- */
+
+static const struct file_operations subscription_fops;
+
+static int take_slot(struct torc_open *open)
+{
+	struct torc_topic *topic = open->topic;
+	u32 subscribers = topic->ring.subscribers;
+	u32 slot;
+
+	mutex_lock(&topic->slots_lock);
+	slot = find_next_zero_bit(topic->slots, subscribers, TORC_SLOT_FIRST);
+	if (slot < subscribers)
+		set_bit(slot, topic->slots);
+	mutex_unlock(&topic->slots_lock);
+	if (slot >= subscribers)
+		return -EUSERS;
+	open->slot = slot;
+	/* Nothing of the last owner's. */
+	memset(own_slot(open), 0, PAGE_SIZE - TORC_CURSORS_SLOTS);
+	return 0;
+}
+
+static int node_subscribe(struct torc_open *node, void __user *argument)
+{
+	struct torc_driver_subscribe subscribe;
+	struct torc_open *open;
+	struct file *file;
+	int fd, r;
+
+	if (copy_from_user(&subscribe, argument, sizeof(subscribe)))
+		return -EFAULT;
+	if (node->slot || memchr_inv(subscribe.reserved, 0,
+				     sizeof(subscribe.reserved)))
+		return -EINVAL;
+	open = open_new(node->topic);
+	if (IS_ERR(open))
+		return PTR_ERR(open);
+	r = take_slot(open);
+	if (r)
+		goto err_open;
+	fd = r = get_unused_fd_flags(O_CLOEXEC);
+	if (r < 0)
+		goto err_slot;
+	file = anon_inode_getfile("[torc]", &subscription_fops, open,
+				  O_RDWR | O_CLOEXEC);
+	if (IS_ERR(file)) {
+		r = PTR_ERR(file);
+		goto err_fd;
+	}
+	subscribe.slot = open->slot;
+	subscribe.fd = fd;
+	if (copy_to_user(argument, &subscribe, sizeof(subscribe))) {
+		put_unused_fd(fd);
+		fput(file);
+		return -EFAULT;
+	}
+	fd_install(fd, file);
+	return 0;
+
+err_fd:
+	put_unused_fd(fd);
+err_slot:
+	free_slot(open);
+err_open:
+	torc_topic_put(open->topic);
+	kfree(open);
+	return r;
+}
+
+static int node_wait(struct torc_topic *topic, const void __user *argument)
+{
+	struct torc_driver_wait wait;
+	u32 *word;
+	int r;
+
+	if (copy_from_user(&wait, argument, sizeof(wait)))
+		return -EFAULT;
+	if (wait.word > TORC_WORD_ROOM ||
+	    memchr_inv(wait.reserved, 0, sizeof(wait.reserved)))
+		return -EINVAL;
+	word = torc_topic_word(topic, wait.word);
+	if (READ_ONCE(*word) != wait.value)
+		return -EAGAIN;
+	r = wait_event_interruptible_hrtimeout(
+		topic->sleepers[wait.word].queue,
+		READ_ONCE(*word) != wait.value,
+		ns_to_ktime(min_t(u64, wait.timeout_ns, NSEC_PER_SEC)));
+	return r == -ETIME ? -ETIMEDOUT : r == -ERESTARTSYS ? -EINTR : r;
+}
+
+static int node_eventfd(struct torc_open *open, int fd)
+{
+	struct eventfd_ctx *eventfd = NULL;
+
+	if (fd != -1) {
+		eventfd = eventfd_ctx_fdget(fd);
+		if (IS_ERR(eventfd))
+			return PTR_ERR(eventfd);
+	}
+	set_eventfd(open, eventfd);
+	return 0;
+}
+
+static long node_ioctl(struct file *file, unsigned int command,
+		       unsigned long argument)
+{
+	struct torc_open *open = file->private_data;
+	void __user *pointer = (void __user *)argument;
+
+	switch (command) {
+	case TORC_IOC_SUBSCRIBE:
+		if (!(file->f_mode & FMODE_READ))
+			return -EACCES;
+		return node_subscribe(open, pointer);
+	case TORC_IOC_WAIT:
+		return node_wait(open->topic, pointer);
+	case TORC_IOC_WAKE:
+		if (argument > TORC_WORD_ROOM)
+			return -EINVAL;
+		torc_topic_wake(open->topic, argument);
+		return 0;
+	case TORC_IOC_EVENTFD:
+		return node_eventfd(open, (int)argument);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static const struct file_operations subscription_fops = {
+	.owner = THIS_MODULE,
+	.release = node_release,
+	.mmap = node_mmap,
+	.poll = node_poll,
+	.fasync = node_fasync,
+	.unlocked_ioctl = node_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};
+
+const struct file_operations torc_node_fops = {
+	.owner = THIS_MODULE,
+	.open = node_open,
+	.release = node_release,
+	.mmap = node_mmap,
+	.read = node_read,
+	.write = node_write,
+	.poll = node_poll,
+	.fasync = node_fasync,
+	.lock = node_lock,
+	.unlocked_ioctl = node_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};

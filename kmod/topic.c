@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Topics: their making, their nodes, their end.
+ */
+#include "internal.h"
+
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/debugfs.h>
+#include <linux/idr.h>
+#include <linux/module.h>
+#include <linux/random.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+
+#define CAPACITY_DEFAULT	65536u
+#define SUBSCRIBERS_DEFAULT	16u
+
+DEFINE_MUTEX(torc_topics_lock);
+static LIST_HEAD(topics);
+static DEFINE_IDA(minors);
+static dev_t first_device;
+
+static struct class torc_class = { .name = "torc" };
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+typedef const struct device torc_node_device;
+#else
+typedef struct device torc_node_device;
+#endif
+
+/*
+ * devtmpfs asks how the node shall be (and, when it goes, for nothing but its
+ * name, which is the device's).
+ */
+static char *node_attributes(torc_node_device *dev, umode_t *mode, kuid_t *uid,
+			     kgid_t *gid)
+{
+	const struct torc_topic *topic =
+		container_of(dev, struct torc_topic, dev);
+
+	if (mode)
+		*mode = topic->mode;
+	if (uid)
+		*uid = topic->uid;
+	if (gid)
+		*gid = topic->gid;
+	return NULL;
+}
+
+static const struct device_type topic_type = {
+	.name = "torc_topic",
+	.devnode = node_attributes,
+};
+
+/* ---- What a topic is ----------------------------------------------------- */
+
+/* As libtorc's names. */
+static bool name_is_good(const char *name)
+{
+	bool begins = true;
+	const char *c;
+
+	if (!*name || strlen(name) >= TORC_DRIVER_NAME_MAX ||
+	    !strcmp(name, "control"))
+		return false;
+	for (c = name; *c; c++) {
+		if (*c == '/' ? begins || !c[1] :
+		    begins ? !isalnum(*c) && *c != '_' && *c != '-' :
+			     !isalnum(*c) && !strchr("._-", *c))
+			return false;
+		begins = *c == '/';
+	}
+	return true;
+}
+
+static int topic_constants(const struct torc_topic_config *config,
+			   struct torc_constants_shm *ret)
+{
+	bool many = config->flags & TORC_DRIVER_MANY;
+	struct torc_ring_config ring = {
+		.capacity = config->capacity ?: CAPACITY_DEFAULT,
+		.kind = many ? TORC_KIND_MP : TORC_KIND_SP,
+		.publishers = config->publishers,
+		.subscribers = config->subscribers ?: SUBSCRIBERS_DEFAULT,
+		.page = PAGE_SIZE,
+		.flags = config->flags & TORC_DRIVER_PERSISTENT
+				 ? TORC_RING_PERSISTENT : 0,
+		.created_ns = ktime_get_real_ns(),
+		.type = config->type,
+	};
+	int r;
+
+	if (many && config->flags & TORC_DRIVER_PUBLISHES)
+		return -EINVAL;
+	/* And slots of the driver's own. */
+	ring.subscribers += TORC_SLOT_FIRST;
+	if (many && ring.publishers)
+		ring.publishers++;
+	get_random_bytes(ring.id, sizeof(ring.id));
+	r = torc_ring_layout(&ring, ret);
+	if (r)
+		return r;
+	/* A page for each slot, behind that of the wait words. */
+	ret->subscriber_stride = PAGE_SIZE;
+	ret->cursors_size = PAGE_ALIGN(TORC_CURSORS_SLOTS +
+				       (u64)ret->subscribers * PAGE_SIZE);
+	return 0;
+}
+
+static int topic_memory(struct torc_topic *topic,
+			const struct torc_topic_config *config)
+{
+	struct torc_constants_shm *c = &topic->constants;
+	void *base;
+	int r;
+
+	if (c->ring_size + c->cursors_size > (u64)totalram_pages() << PAGE_SHIFT)
+		return -ENOMEM;
+	r = torc_memory_alloc(&topic->memory, c->ring_size + c->cursors_size,
+			      config->memory, config->cache);
+	if (r)
+		return r;
+	base = topic->memory.base;
+	torc_ring_format(c, base, base + c->ring_size);
+	r = torc_ring_attach(&topic->ring, base, c->ring_size,
+			     base + c->ring_size, c->cursors_size);
+	if (!r && topic->flags & TORC_DRIVER_PUBLISHES)
+		r = torc_sp_init(&topic->sp, &topic->ring);
+	return r;
+}
+
+/* ---- Its life ------------------------------------------------------------ */
+
+static void topic_free(struct device *dev)
+{
+	struct torc_topic *topic = container_of(dev, struct torc_topic, dev);
+
+	torc_memory_free(&topic->memory);
+	if (dev->devt)
+		ida_free(&minors, MINOR(dev->devt) - MINOR(first_device));
+	kvfree(topic);
+}
+
+static struct torc_topic *topic_find(const char *name)
+{
+	struct torc_topic *topic;
+
+	lockdep_assert_held(&torc_topics_lock);
+	list_for_each_entry(topic, &topics, link)
+		if (!strcmp(topic->name, name))
+			return topic;
+	return NULL;
+}
+
+static int counters_show(struct seq_file *seq, void *unused)
+{
+	struct torc_topic *topic = seq->private;
+
+	seq_printf(seq, "published %lld\ndropped %lld\nwakes %llu\nusers %u\n",
+		   atomic64_read(&topic->published),
+		   atomic64_read(&topic->dropped),
+		   READ_ONCE(topic->sleepers[TORC_WORD_DATA].wakes),
+		   READ_ONCE(topic->users));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(counters);
+
+static void topic_debug(struct torc_topic *topic)
+{
+	char file[TORC_DRIVER_NAME_MAX];
+
+	strscpy(file, topic->name, sizeof(file));
+	strreplace(file, '/', ':');
+	topic->debug = debugfs_create_file(file, 0444, torc_debug, topic,
+					   &counters_fops);
+}
+
+/* Its node vanishes; who has it open goes on. */
+static void topic_unlink(struct torc_topic *topic)
+{
+	lockdep_assert_held(&torc_topics_lock);
+	if (topic->gone)
+		return;
+	topic->gone = true;
+	list_del(&topic->link);
+	debugfs_remove(topic->debug);
+	cdev_device_del(&topic->cdev, &topic->dev);
+	put_device(&topic->dev);
+}
+
+static void topic_init(struct torc_topic *topic,
+		       const struct torc_topic_config *config, kuid_t uid,
+		       kgid_t gid)
+{
+	int i;
+
+	device_initialize(&topic->dev);
+	topic->dev.class = &torc_class;
+	topic->dev.type = &topic_type;
+	topic->dev.release = topic_free;
+	cdev_init(&topic->cdev, &torc_node_fops);
+	topic->cdev.owner = THIS_MODULE;
+	strscpy(topic->name, config->name, sizeof(topic->name));
+	topic->flags = config->flags;
+	topic->mode = config->mode ?: 0600;
+	topic->uid = uid;
+	topic->gid = gid;
+	topic->users = 1;
+	raw_spin_lock_init(&topic->publishing);
+	mutex_init(&topic->writing);
+	mutex_init(&topic->slots_lock);
+	bitmap_set(topic->slots, 0, TORC_SLOT_FIRST);
+	for (i = 0; i < ARRAY_SIZE(topic->sleepers); i++)
+		init_waitqueue_head(&topic->sleepers[i].queue);
+	spin_lock_init(&topic->signals_lock);
+	INIT_LIST_HEAD(&topic->signals);
+}
+
+/* Give it a number and a node. */
+static int topic_link(struct torc_topic *topic)
+{
+	int minor, r;
+
+	lockdep_assert_held(&torc_topics_lock);
+	if (topic_find(topic->name))
+		return -EEXIST;
+	minor = ida_alloc_max(&minors, torc_max_topics - 1, GFP_KERNEL);
+	if (minor < 0)
+		return minor;
+	topic->dev.devt = first_device + minor;
+	r = dev_set_name(&topic->dev, "torc!%s", topic->name);
+	if (r)
+		return r;
+	strreplace((char *)dev_name(&topic->dev), '/', '!');
+	r = cdev_device_add(&topic->cdev, &topic->dev);
+	if (r)
+		return r;
+	list_add_tail(&topic->link, &topics);
+	topic_debug(topic);
+	return 0;
+}
+
+struct torc_topic *torc_topic_new(const struct torc_topic_config *config,
+				  kuid_t uid, kgid_t gid)
+{
+	struct torc_constants_shm constants;
+	struct torc_topic *topic;
+	int r;
+
+	if (!name_is_good(config->name) || config->mode & ~0777 ||
+	    (config->cache != TORC_CACHE_WB &&
+	     config->memory != TORC_MEMORY_CONTIG) ||
+	    config->cache > TORC_CACHE_UC)
+		return ERR_PTR(-EINVAL);
+	r = topic_constants(config, &constants);
+	if (r)
+		return ERR_PTR(r);
+	topic = kvzalloc(sizeof(*topic), GFP_KERNEL_ACCOUNT);
+	if (!topic)
+		return ERR_PTR(-ENOMEM);
+	topic->constants = constants;
+	topic_init(topic, config, uid, gid);
+	r = topic_memory(topic, config);
+	if (!r) {
+		mutex_lock(&torc_topics_lock);
+		r = topic_link(topic);
+		/* The list's reference; the caller has the first. */
+		if (!r)
+			get_device(&topic->dev);
+		mutex_unlock(&torc_topics_lock);
+	}
+	if (r) {
+		put_device(&topic->dev);
+		return ERR_PTR(r);
+	}
+	return topic;
+}
+
+void torc_topic_put(struct torc_topic *topic)
+{
+	mutex_lock(&torc_topics_lock);
+	if (!--topic->users && !(topic->flags & TORC_DRIVER_PERSISTENT))
+		topic_unlink(topic);
+	mutex_unlock(&torc_topics_lock);
+	put_device(&topic->dev);
+}
+
+int torc_topic_remove(const char *name)
+{
+	struct torc_topic *topic;
+	int r = 0;
+
+	mutex_lock(&torc_topics_lock);
+	topic = topic_find(name);
+	if (!topic)
+		r = -ENOENT;
+	else if (!uid_eq(topic->uid, current_fsuid()) &&
+		 !capable(CAP_SYS_ADMIN))
+		r = -EPERM;
+	else
+		topic_unlink(topic);
+	mutex_unlock(&torc_topics_lock);
+	return r;
+}
+
+/* ---- For drivers --------------------------------------------------------- */
+
+struct torc_topic *torc_topic_create(const struct torc_topic_config *config)
+{
+	if (!config->name)
+		return ERR_PTR(-EINVAL);
+	return torc_topic_new(config, GLOBAL_ROOT_UID, GLOBAL_ROOT_GID);
+}
+EXPORT_SYMBOL_GPL(torc_topic_create);
+
+void torc_topic_destroy(struct torc_topic *topic)
+{
+	if (!topic)
+		return;
+	mutex_lock(&torc_topics_lock);
+	topic_unlink(topic);
+	mutex_unlock(&torc_topics_lock);
+	torc_topic_put(topic);
+}
+EXPORT_SYMBOL_GPL(torc_topic_destroy);
+
+/* ---- The module's -------------------------------------------------------- */
+
+int torc_topics_init(unsigned int major)
+{
+	int r = class_register(&torc_class);
+
+	if (r)
+		return r;
+	first_device = MKDEV(major, 0);
+	if (major)
+		r = register_chrdev_region(first_device, torc_max_topics,
+					   "torc");
+	else
+		r = alloc_chrdev_region(&first_device, 0, torc_max_topics,
+					"torc");
+	if (r)
+		class_unregister(&torc_class);
+	return r;
+}
+
+/* Nothing is open any more, else we would not be unloaded. */
+void torc_topics_exit(void)
+{
+	struct torc_topic *topic, *next;
+
+	mutex_lock(&torc_topics_lock);
+	list_for_each_entry_safe(topic, next, &topics, link)
+		topic_unlink(topic);
+	mutex_unlock(&torc_topics_lock);
+	unregister_chrdev_region(first_device, torc_max_topics);
+	class_unregister(&torc_class);
+	ida_destroy(&minors);
+}

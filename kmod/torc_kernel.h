@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/**
+ * DOC: torc for drivers
+ *
+ * A driver makes topics, publishes to them from any context, and listens to what
+ * processes publish.  Processes find a topic as /dev/torc/NAME, with libtorc as
+ * "dev:NAME".
+ *
+ * All of it is exported to GPL modules.
+ */
+#ifndef TORC_KERNEL_H
+#define TORC_KERNEL_H
+
+#include <linux/types.h>
+
+#include <torc/driver.h>
+#include <torc/message.h>
+
+struct torc_topic;
+struct torc_listener;
+
+/**
+ * struct torc_topic_config - what a new topic shall be; zero means the default
+ * @name:	under /dev/torc
+ * @type:	what the messages are; may be NULL
+ * @capacity:	bytes; default 64 KiB
+ * @flags:	TORC_DRIVER_PUBLISHES, TORC_DRIVER_MANY
+ * @memory:	enum torc_driver_memory
+ * @cache:	enum torc_driver_cache
+ * @mode:	of the node, root's; default 0600
+ * @publishers:	slots for processes that publish
+ * @subscribers: slots for processes that subscribe
+ */
+struct torc_topic_config {
+	const char *name;
+	const char *type;
+	u64 capacity;
+	u32 flags;
+	enum torc_driver_memory memory;
+	enum torc_driver_cache cache;
+	umode_t mode;
+	u32 publishers;
+	u32 subscribers;
+};
+
+/**
+ * torc_topic_create() - make a topic and its node
+ * @config:	what it shall be
+ *
+ * Context: May sleep.
+ * Return: The topic, or ERR_PTR(): -EEXIST, -EINVAL, -E2BIG, -ENOSPC, -ENOMEM.
+ */
+struct torc_topic *torc_topic_create(const struct torc_topic_config *config);
+
+/**
+ * torc_topic_destroy() - remove a topic's node, and let it go
+ * @topic:	the topic; NULL is nothing
+ *
+ * Processes that have it open keep its memory; nobody publishes to it any more.
+ *
+ * Context: May sleep.  No other call with @topic is going on or comes after.
+ */
+void torc_topic_destroy(struct torc_topic *topic);
+
+/**
+ * torc_topic_publish() - publish a copy of a message
+ * @topic:	the topic, made with TORC_DRIVER_PUBLISHES
+ * @data:	the message
+ * @length:	bytes
+ *
+ * Never waits for subscribers: a lossless one that is too far behind makes it
+ * fail, and counts as a drop.
+ *
+ * Context: Any but NMI.
+ * Return: 0, -EAGAIN (no room), -EMSGSIZE, -EPERM (processes publish here).
+ */
+int torc_topic_publish(struct torc_topic *topic, const void *data,
+		       size_t length);
+
+/**
+ * torc_topic_reserve() - get room to write a message in place
+ * @topic:	the topic, made with TORC_DRIVER_PUBLISHES
+ * @length:	bytes
+ * @ret_payload: where
+ *
+ * Interrupts are off on this processor, and a spinlock is held, until
+ * torc_topic_commit() or torc_topic_abort(), which must follow if this succeeds.
+ *
+ * Context: Any but NMI.
+ * Return: As torc_topic_publish().
+ */
+int torc_topic_reserve(struct torc_topic *topic, size_t length,
+		       void **ret_payload);
+/* Publish @length bytes, at most what was reserved. */
+void torc_topic_commit(struct torc_topic *topic, size_t length);
+/* Give up what was reserved. */
+void torc_topic_abort(struct torc_topic *topic);
+
+/**
+ * torc_topic_listen() - call a function for each message that processes publish
+ * @topic:	the topic, made without TORC_DRIVER_PUBLISHES
+ * @each:	called by a thread of its own, one message after the other; it may
+ *		sleep.  What @message->data points at may be changed by its
+ *		publisher at any time: copy it, then check it
+ * @context:	passed to it
+ * @ret:	the listener; one per topic
+ *
+ * Publishers are held until the thread has read, unless they evict it; then it
+ * begins again with the oldest message.
+ *
+ * Context: May sleep.
+ * Return: 0, -EBUSY (there is one), -EPERM, -ENOMEM.
+ */
+int torc_topic_listen(struct torc_topic *topic,
+		      void (*each)(const struct torc_message *message,
+				   void *context),
+		      void *context, struct torc_listener **ret);
+
+/* End it; @each is not running any more.  May sleep; NULL is nothing. */
+void torc_listener_stop(struct torc_listener *listener);
+
+#endif /* TORC_KERNEL_H */
