@@ -14,9 +14,6 @@
 #include <linux/string.h>
 #include <linux/types.h>
 
-#ifndef UINT32_MAX
-#define UINT32_MAX	U32_MAX
-#endif
 
 #define torc_load_relaxed(p)		READ_ONCE(*(p))
 #define torc_load_acquire(p)		smp_load_acquire(p)
