@@ -223,10 +223,14 @@ int torc_bus_remove(struct torc_bus *bus, const char *address,
 	r = mapping->locate(name, bus, &place);
 	if (r)
 		return r;
-	r = torc_shm_remove(place.bus->fd, place.file, flags);
+	r = torc_shm_remove(place.bus->fd, place.file,
+			    flags | (mapping == &torc_mapping_shm
+					     ? 0 : TORC_REMOVE_RINGS));
 	if (r == -ENOENT)
 		torc_fail(r, "%s: no such topic on bus %s", address,
 			  place.bus->path);
+	else if (r == -EPROTO)
+		torc_fail(r, "%s: not a ring; it stays", address);
 	else if (r == -EBUSY)
 		torc_fail(r, "%s: somebody takes part in it", address);
 	else if (r)

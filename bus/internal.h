@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #define TORC_API __attribute__((visibility("default")))
 
@@ -159,10 +160,12 @@ struct torc_mapping {
 
 	/* Let the objects go, and remove them if nobody else is there. */
 	void (*release)(struct torc_topic *topic);
+
+	bool disk;	/* not memory: it stays, and can be written out */
 };
 
 extern const struct torc_mapping torc_mapping_shm, torc_mapping_posix,
-	torc_mapping_memfd, torc_mapping_fd, torc_mapping_anon;
+	torc_mapping_file, torc_mapping_memfd, torc_mapping_fd, torc_mapping_anon;
 
 /* The mapping that @address names, and the rest of the address; -EINVAL. */
 int torc_mapping_of(const char *address, const struct torc_mapping **ret,
@@ -187,8 +190,91 @@ void torc_unmap_parts(struct torc_topic *topic, struct torc_view *view);
 int torc_shm_remove(int bus_fd, const char *file, unsigned int flags);
 /* With TORC_REMOVE_STALE: unless it is persistent. */
 #define TORC_REMOVE_VOLATILE 2u
+/* Only rings: others' files are there too. */
+#define TORC_REMOVE_RINGS 4u
 /* Remove @file if it is a part of no ring; 1 if so. */
 int torc_shm_clean(struct torc_bus *bus, const char *file);
+
+/*
+ * The files of a topic in topic->place, which are the mappings of mapping_shm.c;
+ * for mapping_file.c.
+ */
+struct torc_filling {
+	/* What the new ring shall hold, @ring and @cursors being mapped. */
+	int (*fill)(const struct torc_constants_shm *constants, void *ring,
+		    void *cursors, void *context);
+	void *context;
+	mode_t mode, cursors_mode;
+	bool replace;		/* what has the name; else -EEXIST */
+};
+
+int torc_files_make(struct torc_topic *topic,
+		    const struct torc_constants_shm *constants,
+		    const struct torc_filling *filling);
+int torc_files_create(struct torc_topic *topic, const char *rest,
+		      const struct torc_constants_shm *constants,
+		      const struct torc_topic_options *options);
+int torc_files_open(struct torc_topic *topic, const char *rest);
+int torc_files_hold(struct torc_topic *topic);
+int torc_files_describe(struct torc_topic *topic, enum torc_object object,
+			int flags);
+int torc_files_map(struct torc_topic *topic, enum torc_access access,
+		   struct torc_view *view);
+void torc_files_release(struct torc_topic *topic);
+/* Remove the parts of a ring that is no more. */
+void torc_files_forget(struct torc_topic *topic, const unsigned char id[16]);
+
+/*
+ * What the locks object of a topic on a disk says: when, and of which file, it is
+ * true that who has no lock is dead.
+ */
+struct torc_disk_state {
+	unsigned char boot[16];	/* the machine's boot ID */
+	uint64_t inode;		/* of the ring: a copy is not what it is of */
+	uint64_t kept, dropped;	/* when it was last reopened after a crash:
+				   messages, and bytes */
+};
+
+/* Write it, for the ring @ring_fd, all of which is on the disk then. */
+int torc_disk_state_write(struct torc_topic *topic, int locks_fd, int ring_fd);
+
+/* Write out what @topic's ring holds, and wait for it; -errno. */
+int torc_disk_sync(const struct torc_topic *topic);
+/* Begin to. */
+void torc_disk_sync_begin(const struct torc_topic *topic);
+
+/* ---- salvage.c: messages on a disk -------------------------------------- */
+
+/* Bytes of the check words, in whole pages. */
+static inline uint64_t torc_checks_size(uint64_t capacity)
+{
+	return torc_align(capacity / TORC_RECORD_ALIGN * sizeof(uint64_t),
+			  (uint64_t)sysconf(_SC_PAGESIZE));
+}
+
+/* Note the check word of the message with @header at @position, before it is
+ * committed. */
+void torc_check_note(const struct torc_ring *ring, uint64_t position,
+		     uint64_t header);
+/* Bytes of the record at @position, if it is an intact message; else 0. */
+uint64_t torc_check_message(const struct torc_ring *ring, uint64_t position);
+
+/* What is left in a ring in which nobody takes part. */
+struct torc_salvage {
+	uint64_t begin, end;	/* positions; the messages lie between */
+	uint64_t messages;	/* that are intact */
+	uint64_t sequence;	/* of the first */
+	uint64_t dropped;	/* bytes between that are no messages any more */
+};
+
+/* @first: where the ring began. */
+void torc_salvage_find(const struct torc_ring *ring, uint64_t first,
+		       struct torc_salvage *ret);
+int torc_salvage_each(const struct torc_ring *ring,
+		      const struct torc_salvage *found,
+		      int (*each)(const struct torc_message *message,
+				  void *context),
+		      void *context);
 
 /* ---- topic.c ------------------------------------------------------------ */
 
@@ -202,6 +288,8 @@ struct torc_topic {
 	struct torc_place place;	/* of a named topic */
 	int fd;				/* ring object, or memfd */
 	void *block;			/* anonymous memory */
+	bool reopened;			/* by us, after a crash of the machine */
+	uint64_t kept, dropped;		/* then: messages, and bytes */
 	char name[];			/* or the address of one without */
 };
 

@@ -13,8 +13,8 @@ int torc_mapping_of(const char *address, const struct torc_mapping **ret,
 		    const char **ret_rest)
 {
 	static const struct torc_mapping *const mappings[] = {
-		&torc_mapping_shm, &torc_mapping_posix, &torc_mapping_memfd,
-		&torc_mapping_fd, &torc_mapping_anon,
+		&torc_mapping_shm, &torc_mapping_posix, &torc_mapping_file,
+		&torc_mapping_memfd, &torc_mapping_fd, &torc_mapping_anon,
 	};
 
 	for (size_t i = 0; i < sizeof(mappings) / sizeof(mappings[0]); i++) {
@@ -28,8 +28,8 @@ int torc_mapping_of(const char *address, const struct torc_mapping **ret,
 	}
 	if (strchr(address, ':'))
 		return torc_fail(-EINVAL, "%s: no such kind of address; there "
-				 "are NAME, shm:NAME, posix:NAME, memfd:, fd:N "
-				 "and anon:", address);
+				 "are NAME, shm:NAME, posix:NAME, file:PATH, "
+				 "memfd:, fd:N and anon:", address);
 	*ret = &torc_mapping_shm;
 	*ret_rest = address;
 	return 0;
@@ -88,6 +88,9 @@ int torc_constants_load(struct torc_topic *topic, int fd, uint64_t size,
 	if (r)
 		return r;
 	if ((c->flags & TORC_RING_ONE_BLOCK) != flags ||
+	    (c->flags & TORC_RING_CHECKED &&
+	     c->ring_size < c->data_offset + c->capacity +
+				    torc_checks_size(c->capacity)) ||
 	    size != c->ring_size + (flags ? c->cursors_size : 0))
 		return torc_fail(-EPROTO, "%s: a ring of a wrong size: %llu "
 				 "bytes; remove it and make it anew",
@@ -101,6 +104,10 @@ int torc_map_part(const struct torc_topic *topic, int fd, uint64_t offset,
 	void *base = mmap(NULL, size, PROT_READ | (writable ? PROT_WRITE : 0),
 			  MAP_SHARED, fd, (off_t)offset);
 
+	if (base == MAP_FAILED && errno == ENODEV)
+		return torc_fail(-ENODEV, "%s: its file system cannot map files "
+				 "shared; put it on another, or in memory "
+				 "(shm:NAME)", topic->name);
 	if (base == MAP_FAILED)
 		return torc_fail(-errno, "%s: cannot map %llu bytes: %s",
 				 topic->name, (unsigned long long)size,

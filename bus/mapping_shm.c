@@ -5,6 +5,7 @@
  * shm:		the default; the directory is the bus's, which is on tmpfs.
  * posix:	the directory is that of shm_open(3): a program that knows that
  *		alone gets at the ring by shm_open("/NAME").
+ * file:	the directory is any on a disk; see mapping_file.c.
  *
  *	prices			the ring		mode
  *	.<id>.cursors		the cursors		cursors_mode
@@ -87,9 +88,10 @@ static int make_part(struct torc_topic *topic, const unsigned char id[16],
 		r = -errno;
 	if (r)
 		r = torc_fail(r == -EFBIG ? -ENOSPC : r, "%s: cannot get %llu "
-			      "bytes for it: %s; free some, or use a smaller "
-			      "capacity", topic->name,
-			      (unsigned long long)size, strerrordesc_np(-r));
+			      "bytes for it in %s: %s; free some, or use a "
+			      "smaller capacity", topic->name,
+			      (unsigned long long)size, topic->place.bus->path,
+			      strerrordesc_np(-r));
 	else
 		r = torc_map_part(topic, fd, 0, size, true, ret);
 	close(fd);
@@ -122,52 +124,60 @@ static int make_locks(struct torc_topic *topic, const unsigned char id[16],
 	return r;
 }
 
-static int link_ring(struct torc_topic *topic, const unsigned char id[16])
+static int link_ring(struct torc_topic *topic, const unsigned char id[16],
+		     bool replace)
 {
+	int r = 0, fd, bus_fd = topic->place.bus->fd;
 	char part[FILE_NAME_MAX];
-	int fd;
 
 	fd = open_part(topic->place.bus->fd, id, "ring", O_RDONLY);
 	if (fd < 0)
 		return fd;
 	part_name(id, "ring", part);
-	if (renameat2(topic->place.bus->fd, part, topic->place.bus->fd,
-		      topic->place.file, RENAME_NOREPLACE)) {
+	if (topic->mapping->disk)
+		r = torc_disk_state_write(topic, topic->forkable.fds[0], fd);
+	if (!r && renameat2(bus_fd, part, bus_fd, topic->place.file,
+			    replace ? 0 : RENAME_NOREPLACE))
+		r = -errno;
+	if (r) {
 		close(fd);
-		return -errno;
+		return r;
 	}
+	if (topic->mapping->disk)
+		fsync(bus_fd);
 	topic->fd = fd;
 	return 0;
 }
 
-static int shm_create(struct torc_topic *topic, const char *rest,
-		      const struct torc_constants_shm *constants,
-		      const struct torc_topic_options *options)
+int torc_files_make(struct torc_topic *topic,
+		    const struct torc_constants_shm *constants,
+		    const struct torc_filling *filling)
 {
 	const struct torc_bus *bus = topic->place.bus;
 	const unsigned char *id = constants->id;
-	mode_t mode = options->mode ? options->mode : 0600;
-	mode_t cursors_mode = options->cursors_mode ? options->cursors_mode
-						    : mode & 0600;
 	void *ring = NULL, *cursors = NULL;
 	int r;
 
-	(void)rest;
 	do
-		r = make_locks(topic, id, mode);
+		r = make_locks(topic, id, filling->mode);
 	while (r == -EAGAIN);
 	if (r)
 		return torc_fail(r, "%s: cannot make it on bus %s: %s",
 				 topic->name, bus->path, strerrordesc_np(-r));
 	r = make_part(topic, id, "cursors", constants->cursors_size,
-		      cursors_mode, &cursors);
+		      filling->cursors_mode, &cursors);
 	if (!r)
-		r = make_part(topic, id, "ring", constants->ring_size, mode,
-			      &ring);
+		r = make_part(topic, id, "ring", constants->ring_size,
+			      filling->mode, &ring);
 	if (!r) {
 		torc_ring_format(constants, ring, cursors);
 		topic->constants = *constants;
-		r = link_ring(topic, id);
+		if (filling->fill)
+			r = filling->fill(constants, ring, cursors,
+					  filling->context);
+	}
+	if (!r) {
+		r = link_ring(topic, id, filling->replace);
 		if (r)
 			r = torc_fail(r, "%s: cannot link it on bus %s: %s",
 				      topic->name, bus->path,
@@ -185,16 +195,36 @@ static int shm_create(struct torc_topic *topic, const char *rest,
 	return r;
 }
 
+int torc_files_create(struct torc_topic *topic, const char *rest,
+			const struct torc_constants_shm *constants,
+			const struct torc_topic_options *options)
+{
+	struct torc_filling filling = {
+		.mode = options->mode ? options->mode : 0600,
+	};
+
+	(void)rest;
+	filling.cursors_mode = options->cursors_mode ? options->cursors_mode
+						     : filling.mode & 0600;
+	return torc_files_make(topic, constants, &filling);
+}
+
+void torc_files_forget(struct torc_topic *topic, const unsigned char id[16])
+{
+	remove_part(topic->place.bus->fd, id, "cursors");
+	remove_part(topic->place.bus->fd, id, "locks");
+}
+
 /* ---- Opening ------------------------------------------------------------ */
 
 /* Keep others from removing the topic, as far as we are allowed to. */
-static int shm_hold(struct torc_topic *topic)
+int torc_files_hold(struct torc_topic *topic)
 {
 	const unsigned char *id = topic->constants.id;
 	struct stat st;
 	int r = 0, fd = open_part(topic->place.bus->fd, id, "locks", O_RDWR);
 
-	if (fd == -EACCES)
+	if (fd == -EACCES || fd == -EROFS)
 		fd = open_part(topic->place.bus->fd, id, "cursors", O_RDONLY);
 	if (fd >= 0)
 		r = torc_lock_set_patiently(fd, F_RDLCK, TORC_LOCK_LIFETIME);
@@ -214,7 +244,7 @@ static int shm_hold(struct torc_topic *topic)
 	return r;
 }
 
-static int shm_open_topic(struct torc_topic *topic, const char *rest)
+int torc_files_open(struct torc_topic *topic, const char *rest)
 {
 	const struct torc_bus *bus = topic->place.bus;
 	struct stat st;
@@ -248,7 +278,7 @@ static int shm_open_topic(struct torc_topic *topic, const char *rest)
 	return 0;
 }
 
-static int shm_describe(struct torc_topic *topic, enum torc_object object,
+int torc_files_describe(struct torc_topic *topic, enum torc_object object,
 			int flags)
 {
 	int fd;
@@ -278,7 +308,7 @@ static int map_object(struct torc_topic *topic, enum torc_object object,
 				? topic->constants.ring_size
 				: topic->constants.cursors_size;
 	struct stat st;
-	int r, fd = shm_describe(topic, object, writable ? O_RDWR : O_RDONLY);
+	int r, fd = torc_files_describe(topic, object, writable ? O_RDWR : O_RDONLY);
 
 	if (fd < 0)
 		return fd;
@@ -296,7 +326,7 @@ static int map_object(struct torc_topic *topic, enum torc_object object,
 	return r;
 }
 
-static int shm_map(struct torc_topic *topic, enum torc_access access,
+int torc_files_map(struct torc_topic *topic, enum torc_access access,
 		   struct torc_view *view)
 {
 	int r;
@@ -307,7 +337,7 @@ static int shm_map(struct torc_topic *topic, enum torc_access access,
 		return r;
 	r = map_object(topic, TORC_OBJECT_CURSORS, access != TORC_ACCESS_LOOK,
 		       &view->cursors_base, &view->cursors_size);
-	if (r == -EACCES && access != TORC_ACCESS_PUBLISH)
+	if ((r == -EACCES || r == -EROFS) && access != TORC_ACCESS_PUBLISH)
 		return 0;
 	if (r) {
 		munmap(view->ring_base, view->ring_size);
@@ -341,7 +371,7 @@ static int unlink_all(int bus_fd, int fd, const char *file,
 	return 0;
 }
 
-static void shm_release(struct torc_topic *topic)
+void torc_files_release(struct torc_topic *topic)
 {
 	int cursors_fd;
 
@@ -350,7 +380,7 @@ static void shm_release(struct torc_topic *topic)
 		/* Of two who leave at once, one finds the other gone. */
 		torc_lock_set(topic->forkable.fds[0], F_UNLCK,
 			      TORC_LOCK_LIFETIME, 1);
-		cursors_fd = shm_describe(topic, TORC_OBJECT_CURSORS, O_RDWR);
+		cursors_fd = torc_files_describe(topic, TORC_OBJECT_CURSORS, O_RDWR);
 		if (!lock_out(topic->forkable.fds[0], cursors_fd))
 			unlink_all(topic->place.bus->fd, topic->fd,
 				   topic->place.file, topic->constants.id);
@@ -380,7 +410,9 @@ int torc_shm_remove(int bus_fd, const char *file, unsigned int flags)
 		cursors_fd = open_part(bus_fd, constants.id, "cursors", O_RDWR);
 	}
 	r = locks_fd >= 0 ? lock_out(locks_fd, cursors_fd) : 0;
-	if (flags & TORC_REMOVE_STALE &&
+	if (flags & TORC_REMOVE_RINGS && !ring)
+		r = -EPROTO;
+	else if (flags & TORC_REMOVE_STALE &&
 	    (!ring || r == -EAGAIN || locks_fd == -EACCES))
 		r = -EBUSY;
 	else if (flags & TORC_REMOVE_VOLATILE &&
@@ -498,24 +530,24 @@ const struct torc_mapping torc_mapping_shm = {
 	.name = "shm",
 	.prefix = "shm:",
 	.locate = shm_locate,
-	.create = shm_create,
-	.open = shm_open_topic,
-	.hold = shm_hold,
-	.describe = shm_describe,
-	.map = shm_map,
+	.create = torc_files_create,
+	.open = torc_files_open,
+	.hold = torc_files_hold,
+	.describe = torc_files_describe,
+	.map = torc_files_map,
 	.unmap = torc_unmap_parts,
-	.release = shm_release,
+	.release = torc_files_release,
 };
 
 const struct torc_mapping torc_mapping_posix = {
 	.name = "posix",
 	.prefix = "posix:",
 	.locate = posix_locate,
-	.create = shm_create,
-	.open = shm_open_topic,
-	.hold = shm_hold,
-	.describe = shm_describe,
-	.map = shm_map,
+	.create = torc_files_create,
+	.open = torc_files_open,
+	.hold = torc_files_hold,
+	.describe = torc_files_describe,
+	.map = torc_files_map,
 	.unmap = torc_unmap_parts,
-	.release = shm_release,
+	.release = torc_files_release,
 };

@@ -16,6 +16,8 @@
 struct torc_publisher {
 	struct torc_cursors_shm *cursors;
 	bool many;
+	bool checked;	/* messages have check words */
+	size_t short_end;	/* shorter ones may go the short way */
 	bool fences;	/* what is published has to be fenced: no membarrier() */
 	bool reserved;
 	union {
@@ -35,6 +37,9 @@ struct torc_publisher {
 	struct torc_ringer *ringer;
 	struct torc_topic *topic;
 	struct torc_view view;
+	enum torc_sync sync;		/* of a topic on a disk */
+	uint64_t sync_interval_ns, sync_next;	/* torc_now_ns() */
+	uint64_t unsynced;		/* ASYNC: bytes; INTERVAL: whether any */
 };
 
 static int locks_fd(const struct torc_publisher *pub)
@@ -323,13 +328,77 @@ static inline int try_reserve(struct torc_publisher *pub, size_t length,
 			 : torc_sp_reserve(&pub->sp, length, ret_payload);
 }
 
-static inline void commit(struct torc_publisher *pub, size_t length)
+/* ---- On a disk ---------------------------------------------------------- */
+
+/* Before the reserved message is committed. */
+static void note_check(struct torc_publisher *pub, size_t length)
 {
+	uint32_t slot = pub->many ? pub->slot_index : 0;
+
+	torc_check_note(&pub->view.ring,
+			pub->many ? pub->mp.start : pub->sp.start,
+			TORC_HEADER(TORC_RECORD_MESSAGE, slot, length));
+}
+
+/* After a commit of so many bytes: write it out, if it is time to. */
+static int sync_committed(struct torc_publisher *pub, size_t length)
+{
+	uint64_t now;
+
+	switch (pub->sync) {
+	case TORC_SYNC_NONE:
+		return 0;
+	case TORC_SYNC_ASYNC:
+		pub->unsynced += torc_record_size(length);
+		if (pub->unsynced < pub->view.ring.mark_step)
+			return 0;
+		pub->unsynced = 0;
+		torc_disk_sync_begin(pub->topic);
+		return 0;
+	case TORC_SYNC_INTERVAL:
+		now = torc_now_ns();
+		pub->unsynced = 1;
+		if (now < pub->sync_next)
+			return 0;
+		pub->sync_next = now + pub->sync_interval_ns;
+		break;
+	case TORC_SYNC_COMMIT:
+		break;
+	}
+	return torc_pub_sync(pub);
+}
+
+int torc_pub_sync(struct torc_publisher *pub)
+{
+	if (pub->forkable.forked)
+		return -EOWNERDEAD;
+	if (!pub->topic->mapping->disk)
+		return 0;
+	pub->unsynced = 0;
+	return torc_disk_sync(pub->topic);
+}
+
+static void open_on_disk(struct torc_publisher *pub)
+{
+	uint32_t flags = pub->topic->constants.flags;
+
+	pub->checked = true;
+	pub->short_end = 0;
+	pub->sync = (enum torc_sync)TORC_RING_SYNC_POLICY(flags);
+	pub->sync_interval_ns = TORC_RING_SYNC_INTERVAL(flags) * 1000000ull;
+	pub->sync_next = torc_now_ns() + pub->sync_interval_ns;
+}
+
+static inline int commit(struct torc_publisher *pub, size_t length)
+{
+	if (torc_unlikely(pub->checked))
+		note_check(pub, length);
 	if (pub->many)
 		torc_mp_commit(&pub->mp, length);
 	else
 		torc_sp_commit(&pub->sp, length);
 	notify(pub);
+	return torc_unlikely(pub->checked) ? sync_committed(pub, length) : 0;
 }
 
 static int explain(const struct torc_publisher *pub, int error, size_t length)
@@ -384,8 +453,7 @@ static __attribute__((noinline)) int publish(struct torc_publisher *pub,
 	if (torc_unlikely(r))
 		return r == DROPPED ? 0 : r;
 	torc_copy_payload(payload, data, length);
-	commit(pub, length);
-	return 0;
+	return commit(pub, length);
 }
 
 /*
@@ -405,8 +473,7 @@ publish_short_of_many(struct torc_publisher *pub, const void *data,
 int torc_pub_publish(struct torc_publisher *pub, const void *data,
 		     size_t length)
 {
-	if (torc_unlikely(length > TORC_SHORT - TORC_HEADER_SIZE ||
-			  pub->forkable.forked))
+	if (torc_unlikely(length >= pub->short_end || pub->forkable.forked))
 		return publish(pub, data, length);
 	if (pub->many)
 		return publish_short_of_many(pub, data, length);
@@ -435,8 +502,7 @@ int torc_pub_publishv(struct torc_publisher *pub, const struct iovec *pieces,
 			memcpy(to, pieces[i].iov_base, pieces[i].iov_len);
 		to += pieces[i].iov_len;
 	}
-	commit(pub, length);
-	return 0;
+	return commit(pub, length);
 }
 
 int torc_pub_publish_batch(struct torc_publisher *pub,
@@ -452,6 +518,10 @@ int torc_pub_publish_batch(struct torc_publisher *pub,
 				 "message", pub->topic->name);
 	if (torc_unlikely(pub->reserved))
 		torc_pub_abort(pub);
+	if (torc_unlikely(pub->checked)) {
+		r = publish(pub, messages[0].data, messages[0].length);
+		return r ? r : 1;
+	}
 	attempt.needed = messages[0].length;
 	for (;;) {
 		r = pub->many ? torc_mp_publish_batch(&pub->mp, messages, count)
@@ -494,8 +564,7 @@ int torc_pub_commit(struct torc_publisher *pub, size_t length)
 		return torc_fail(-EINVAL, "%s: nothing was reserved, or less",
 				 pub->topic->name);
 	pub->reserved = false;
-	commit(pub, length);
-	return 0;
+	return commit(pub, length);
 }
 
 void torc_pub_abort(struct torc_publisher *pub)
@@ -658,6 +727,9 @@ int torc_pub_open(struct torc_topic *topic,
 	r = torc_topic_map(topic, TORC_ACCESS_PUBLISH, &pub->view);
 	if (!r) {
 		pub->many = pub->view.ring.kind == TORC_KIND_MP;
+		pub->short_end = TORC_SHORT - TORC_HEADER_SIZE + 1;
+		if (topic->mapping->disk)
+			open_on_disk(pub);
 		pub->cursors = pub->view.ring.cursors;
 		r = describe_locks(pub);
 	}
@@ -678,6 +750,8 @@ struct torc_publisher *torc_pub_close(struct torc_publisher *pub)
 		torc_pub_abort(pub);
 		mend_all(pub);
 		torc_store_release(&pub->slot->pid, 0);
+		if (pub->sync && pub->unsynced)
+			torc_pub_sync(pub);
 		/* Who waits may wait for the last publisher's end. */
 		wake(pub);
 	}

@@ -64,7 +64,7 @@ static int compute_constants(const char *name,
 		return torc_fail(r, "%s: only one publisher without TORC_MANY, "
 				 "and a type name of at most %u bytes", name,
 				 TORC_TYPE_MAX - 1);
-	return torc_memory_check(name, ret->ring_size + ret->cursors_size);
+	return 0;
 }
 
 /* Is what we opened what was asked for? */
@@ -159,6 +159,9 @@ static int create(const struct torc_mapping *mapping,
 	int r;
 
 	r = compute_constants(name, options, &constants);
+	if (!r && !mapping->disk)
+		r = torc_memory_check(name, constants.ring_size +
+						    constants.cursors_size);
 	if (r)
 		return r;
 	topic = new_topic(mapping, place, name);
@@ -230,7 +233,12 @@ int torc_topic_open(struct torc_bus *bus, const char *address,
 				sizeof(options->reserved));
 	if (r)
 		return r;
+	if (options->sync > TORC_SYNC_COMMIT)
+		return torc_fail(-EINVAL, "%s: no such way to sync", address);
 	r = torc_mapping_of(address, &mapping, &rest);
+	if (!r && options->sync && !mapping->disk)
+		r = torc_fail(-EINVAL, "%s: memory cannot be synced to a disk; "
+			      "make it a file:PATH", address);
 	if (!r && mapping->locate)
 		r = mapping->locate(rest, bus, &place);
 	if (r)
@@ -276,6 +284,9 @@ int torc_topic_map(struct torc_topic *topic, enum torc_access access,
 	if (r == -ENOENT)
 		return torc_fail(-ENOENT, "%s: was removed meanwhile",
 				 topic->name);
+	if (r == -EROFS)
+		return torc_fail(r, "%s: on a read-only file system, where "
+				 "nobody can publish to it", topic->name);
 	if (r == -EACCES)
 		return torc_fail(r, "%s: you may not %s it; ask its owner for "
 				 "another mode", topic->name,
@@ -285,6 +296,13 @@ int torc_topic_map(struct torc_topic *topic, enum torc_access access,
 		return r;
 	r = torc_ring_attach(&view.ring, view.ring_base, view.ring_size,
 			     view.cursors_base, view.cursors_size);
+	/* What was checked at opening may have been changed since. */
+	if (!r && topic->mapping->disk &&
+	    (uint64_t)(view.ring.data - (unsigned char *)view.ring_base) +
+			    view.ring.capacity +
+			    torc_checks_size(view.ring.capacity) >
+		    view.ring_size)
+		r = -EPROTO;
 	if (r) {
 		torc_topic_unmap(topic, &view);
 		return torc_fail(-EPROTO, "%s: the ring is damaged; remove it "
@@ -477,7 +495,11 @@ int torc_topic_get_info(struct torc_topic *topic,
 	info.mapping = topic->mapping->name;
 	info.type = c->type;
 	info.flags = (c->kind == TORC_KIND_MP ? TORC_MANY : 0u) |
-		     (c->flags & TORC_RING_PERSISTENT ? TORC_PERSISTENT : 0u);
+		     (c->flags & TORC_RING_PERSISTENT ? TORC_PERSISTENT : 0u) |
+		     (topic->reopened ? TORC_REOPENED : 0u);
+	info.sync = (enum torc_sync)TORC_RING_SYNC_POLICY(c->flags);
+	info.kept = topic->kept;
+	info.dropped = topic->dropped;
 	info.publisher_slots = c->publishers;
 	info.subscriber_slots = c->subscribers;
 	info.capacity = c->capacity;

@@ -11,11 +11,13 @@
 #include <unistd.h>
 
 char fixture_bus[64];
-static char posix_address[64];
+char fixture_disk[64];
+static char posix_address[64], file_address[80];
 
 const struct fixture_kind fixture_kinds[FIXTURE_KINDS] = {
 	{ "t", 0 },	      { "t", TORC_MANY },
 	{ posix_address, 0 }, { posix_address, TORC_MANY },
+	{ file_address, 0 },  { file_address, TORC_MANY },
 	{ "memfd:", 0 },      { "memfd:", TORC_MANY },
 	{ "anon:", 0 },	      { "anon:", TORC_MANY },
 };
@@ -25,13 +27,16 @@ void fixture_init(void)
 	strcpy(fixture_bus, "/dev/shm/torc-test-XXXXXX");
 	cr_assert(mkdtemp(fixture_bus));
 	cr_assert_eq(setenv("TORC_DIR", fixture_bus, 1), 0);
+	strcpy(fixture_disk, "/var/tmp/torc-test-XXXXXX");
+	cr_assert(mkdtemp(fixture_disk));
+	snprintf(file_address, sizeof(file_address), "file:%s/t", fixture_disk);
 	snprintf(posix_address, sizeof(posix_address), "posix:%s-t",
 		 strrchr(fixture_bus, '/') + 1);
 }
 
-int fixture_files(void)
+static int files_in(const char *path)
 {
-	DIR *directory = opendir(fixture_bus);
+	DIR *directory = opendir(path);
 	struct dirent *entry;
 	int n = 0;
 
@@ -42,8 +47,15 @@ int fixture_files(void)
 	return n;
 }
 
+int fixture_files(void)
+{
+	return files_in(fixture_bus);
+}
+
 void fixture_fini(void)
 {
+	cr_expect_eq(rmdir(fixture_disk), 0, "%d files are left on the disk",
+		     files_in(fixture_disk));
 	cr_expect_eq(rmdir(fixture_bus), 0, "%d files are left on the bus",
 		     fixture_files());
 }

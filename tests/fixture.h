@@ -20,6 +20,8 @@ void fixture_init(void);
 void fixture_fini(void);
 
 extern char fixture_bus[64];
+/* And an empty directory on a disk. */
+extern char fixture_disk[64];
 
 /* Every mapping that can be made by name alone, for one publisher and many. */
 struct fixture_kind {
@@ -27,7 +29,7 @@ struct fixture_kind {
 	unsigned int flags;
 };
 
-#define FIXTURE_KINDS 8
+#define FIXTURE_KINDS 10
 extern const struct fixture_kind fixture_kinds[FIXTURE_KINDS];
 
 struct torc_topic *topic_open(const char *address, unsigned int flags,

@@ -21,7 +21,7 @@ TestSuite(participants, .init = fixture_init, .fini = fixture_fini,
 static struct torc_topic *topic_again(struct torc_topic *topic)
 {
 	struct torc_topic *again;
-	char address[32];
+	char address[128];
 	int fd = torc_topic_fd(topic);
 
 	if (!strcmp(torc_topic_name(topic), "anon:"))
@@ -140,7 +140,11 @@ Test(participants, all_ways_to_publish_and_receive)
 		torc_pub_abort(pub);
 		FAILS(-EINVAL, "reserved", torc_pub_commit(pub, 1));
 		cr_expect_eq(torc_sub_peek(sub, messages), -EAGAIN);
-		cr_expect_eq(torc_pub_publish_batch(pub, batch, 3), 3);
+		/* As many from the front as fit; one, if they are checked. */
+		for (int i = 0, n; i < 3; i += n) {
+			n = torc_pub_publish_batch(pub, batch + i, 3 - i);
+			MUST(n);
+		}
 		cr_expect_eq(torc_sub_peek_batch(sub, messages, 8), 3);
 		cr_expect_eq(messages[1].length, 0);
 		cr_expect_eq(messages[2].sequence, 5);

@@ -165,6 +165,13 @@ struct torc_constants_shm {
 
 #define TORC_RING_PERSISTENT	1u	/* outlives its participants */
 #define TORC_RING_ONE_BLOCK	2u	/* cursors follow the ring in one object */
+#define TORC_RING_CHECKED	4u	/* check words follow the records */
+/* When publishers write it out to a disk: enum torc_sync, and milliseconds. */
+#define TORC_RING_SYNC(policy, interval_ms)				\
+	((uint32_t)(policy) << 8 | (uint32_t)(interval_ms) << 16)
+#define TORC_RING_SYNC_POLICY(flags)	((flags) >> 8 & 3u)
+#define TORC_RING_SYNC_INTERVAL(flags)	((flags) >> 16)
+#define TORC_RING_INTERVAL_MAX	65535u
 
 /* ---- Ring object: publisher region -------------------------------------- */
 

@@ -150,6 +150,17 @@ TORC_API int torc_bus_clean(struct torc_bus *bus);
 #define TORC_EXCLUSIVE	2u	/* with TORC_CREATE: -EEXIST if it is there */
 #define TORC_MANY	4u	/* many publishers (MP); default one (SP) */
 #define TORC_PERSISTENT	8u	/* stays when nobody takes part any more */
+#define TORC_REOPENED	16u	/* of info: we opened it after a crash of the
+				   machine, or a copy of it */
+
+/* When what was published on a topic of file:PATH is written to the disk. */
+enum torc_sync {
+	TORC_SYNC_NONE,		/* as the system does; some 30 s */
+	TORC_SYNC_ASYNC,	/* begun a sixteenth of the ring after another */
+	TORC_SYNC_INTERVAL,	/* by who publishes when the last time is so long
+				   ago, and at closing */
+	TORC_SYNC_COMMIT,	/* before each call that publishes returns */
+};
 
 /* What a new topic shall be; zero means the default. */
 struct torc_topic_options {
@@ -161,6 +172,8 @@ struct torc_topic_options {
 	uint64_t capacity;	/* bytes; default 1 MiB; rounded up to 2^n */
 	const char *type;	/* what the messages are, up to 127 bytes; must
 				   match an existing topic's; NULL: any */
+	enum torc_sync sync;	/* file:PATH */
+	uint64_t sync_interval_ns;	/* default 100 ms; in whole ms, up to 65 s */
 	uint64_t reserved[8];
 };
 
@@ -169,7 +182,8 @@ struct torc_topic_options {
  * @bus:	where a named one is; NULL for the default bus
  * @address:	"NAME" or "shm:NAME" (a name on the bus: 1-127 of
  *		[A-Za-z0-9._-], in levels separated by "/", none beginning with
- *		"."), "posix:NAME" (an object of shm_open()), "memfd:" or
+ *		"."), "posix:NAME" (an object of shm_open()), "file:PATH" (a file
+ *		on a disk; stays until it is removed), "memfd:" or
  *		"memfd:LABEL" (a new one without a name, handed on as a
  *		descriptor), "fd:N" (one that was handed on), "anon:" (a new one
  *		for this process and the children it forks)
@@ -209,9 +223,9 @@ TORC_API const char *torc_topic_name(const struct torc_topic *topic);
 TORC_API int torc_topic_fd(const struct torc_topic *topic);
 
 struct torc_topic_info {
-	const char *mapping;	/* "shm", "posix", "memfd", "anon" */
+	const char *mapping;	/* "shm", "posix", "file", "memfd", "anon" */
 	const char *type;	/* lives as long as the topic; "" if none */
-	unsigned int flags;	/* TORC_MANY, TORC_PERSISTENT */
+	unsigned int flags;	/* TORC_MANY, TORC_PERSISTENT, TORC_REOPENED */
 	uint32_t publisher_slots;
 	uint32_t subscriber_slots;
 	uint32_t publishers;	/* now alive */
@@ -224,6 +238,10 @@ struct torc_topic_info {
 	uint64_t oldest_sequence;
 	uint64_t tail;		/* position after the newest */
 	uint64_t messages;	/* committed since the ring was made */
+	enum torc_sync sync;	/* file:PATH */
+	uint64_t kept;		/* file:PATH, when it was last reopened after the
+				   machine had gone down: messages */
+	uint64_t dropped;	/* and bytes between them that no longer were */
 	uint64_t reserved[8];
 };
 
@@ -334,7 +352,8 @@ TORC_API struct torc_publisher *torc_pub_close(struct torc_publisher *pub);
  * Return: 0; -EMSGSIZE if it is longer than the topic takes; without room, as
  * the publisher's options say, -EAGAIN, -ETIMEDOUT, or -EINTR if a signal
  * handler ran while waiting; -EPROTO if the ring is damaged; -EOWNERDEAD in a
- * forked child.
+ * forked child.  On a topic that is synced (enum torc_sync) also an error of
+ * fdatasync(): the message is published then, but not on the disk.
  */
 TORC_API int torc_pub_publish(struct torc_publisher *pub, const void *data,
 			      size_t length);
@@ -393,6 +412,18 @@ TORC_API void torc_pub_abort(struct torc_publisher *pub);
  * Context: Any thread, and signal handlers, as long as @pub is open.
  */
 TORC_API void torc_pub_wake(struct torc_publisher *pub);
+
+/**
+ * torc_pub_sync() - write what was published to the disk, and wait for it
+ * @pub:	the publisher
+ *
+ * For a topic of file:PATH whose publisher falls silent: TORC_SYNC_INTERVAL is
+ * looked at by who publishes.
+ *
+ * Return: 0, also for a topic in memory; -EIO, -ENOSPC, or another error of
+ * fdatasync(); -EOWNERDEAD.
+ */
+TORC_API int torc_pub_sync(struct torc_publisher *pub);
 
 /* Bytes of the longest message that the topic takes. */
 TORC_API size_t torc_pub_message_max(const struct torc_publisher *pub);

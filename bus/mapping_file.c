@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * file: a topic in a plain file on a disk, with its other parts beside it.  As
+ * the mappings of mapping_shm.c; and what a disk adds to that: writing out, and
+ * what is left when the machine went down.
+ *
+ * Such a topic is opened for the first time after the machine was started, or
+ * as a copy, by making it anew from the messages that are intact (salvage.c).
+ * So nobody has to think of participants, locks or claims of an earlier boot.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SYNC_INTERVAL_MS 100
+
+/* ---- Whether it is of this boot ----------------------------------------- */
+
+static int read_boot_id(unsigned char id[16])
+{
+	char text[40] = "", *c = text;
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	for (int i = 0; i < 16; i++, c += 2) {
+		c += *c == '-';
+		if (n < 36 || sscanf(c, "%2hhx", &id[i]) != 1)
+			return -EIO;
+	}
+	return 0;
+}
+
+int torc_disk_state_write(struct torc_topic *topic, int locks_fd, int ring_fd)
+{
+	struct torc_disk_state state = { .kept = topic->kept,
+					 .dropped = topic->dropped };
+	struct stat st;
+	int r = read_boot_id(state.boot);
+
+	if (r)
+		return r;
+	if (fsync(ring_fd) || fstat(ring_fd, &st))
+		return -errno;
+	state.inode = st.st_ino;
+	if (pwrite(locks_fd, &state, sizeof(state), 0) != sizeof(state))
+		return -EIO;
+	return fsync(locks_fd) ? -errno : 0;
+}
+
+enum {
+	COPY,		/* its parts are another file's, or gone */
+	EARLIER,	/* the machine was started since */
+	CURRENT,	/* who has no lock is dead */
+};
+
+static int judge(struct torc_topic *topic)
+{
+	struct torc_disk_state state;
+	unsigned char boot[16];
+	struct stat st;
+	ssize_t n;
+	int r, fd = torc_files_describe(topic, TORC_OBJECT_LOCKS, O_RDONLY);
+
+	if (fd == -ENOENT)
+		return COPY;
+	/* Who may not publish has to believe that somebody saw to it. */
+	if (fd < 0)
+		return fd == -EACCES ? CURRENT : fd;
+	n = pread(fd, &state, sizeof(state), 0);
+	close(fd);
+	r = read_boot_id(boot);
+	if (!r && fstat(topic->fd, &st))
+		r = -errno;
+	if (r)
+		return r;
+	if (n != sizeof(state) || state.inode != st.st_ino)
+		return COPY;
+	if (memcmp(state.boot, boot, sizeof(boot)))
+		return EARLIER;
+	topic->kept = state.kept;
+	topic->dropped = state.dropped;
+	return CURRENT;
+}
+
+/* ---- Making it anew ----------------------------------------------------- */
+
+struct old {
+	struct torc_ring ring;
+	struct torc_salvage found;
+};
+
+/* The new ring's publisher, the first and only one. */
+struct copying {
+	struct torc_ring ring;
+	union {
+		struct torc_sp sp;
+		struct torc_mp mp;
+	};
+};
+
+static int copy_message(const struct torc_message *message, void *context)
+{
+	struct copying *copying = context;
+	bool many = copying->ring.kind == TORC_KIND_MP;
+	uint32_t slot = many ? copying->mp.slot_index : 0;
+	void *payload;
+	int r;
+
+	r = many ? torc_mp_reserve(&copying->mp, message->length, &payload)
+		 : torc_sp_reserve(&copying->sp, message->length, &payload);
+	if (r)
+		return r;
+	memcpy(payload, message->data, message->length);
+	torc_check_note(&copying->ring,
+			many ? copying->mp.start : copying->sp.start,
+			TORC_HEADER(TORC_RECORD_MESSAGE, slot,
+				    message->length));
+	if (many)
+		torc_mp_commit(&copying->mp, message->length);
+	else
+		torc_sp_commit(&copying->sp, message->length);
+	return 0;
+}
+
+static int copy_messages(const struct torc_constants_shm *constants, void *ring,
+			 void *cursors, void *context)
+{
+	const struct old *old = context;
+	struct copying copying;
+	int r;
+
+	r = torc_ring_attach(&copying.ring, ring, constants->ring_size, cursors,
+			     constants->cursors_size);
+	if (r)
+		return r;
+	torc_store_relaxed(&copying.ring.shm->marks[0].count,
+			   old->found.sequence);
+	torc_store_relaxed(&copying.ring.shm->joined,
+			   torc_load_relaxed(&old->ring.shm->joined));
+	r = constants->kind == TORC_KIND_MP
+		    ? torc_mp_init(&copying.mp, &copying.ring, 0)
+		    : torc_sp_init(&copying.sp, &copying.ring);
+	if (!r)
+		r = torc_salvage_each(&old->ring, &old->found, copy_message,
+				      &copying);
+	return r;
+}
+
+/* The mode of the cursors, if they are there. */
+static mode_t cursors_mode(struct torc_topic *topic, mode_t mode)
+{
+	int fd = torc_files_describe(topic, TORC_OBJECT_CURSORS, O_RDONLY);
+	struct stat st;
+
+	if (fd >= 0 && !fstat(fd, &st))
+		mode = st.st_mode & 0777;
+	if (fd >= 0)
+		close(fd);
+	return mode;
+}
+
+/* Put the intact messages of @topic into a new ring of its name. */
+static int make_anew(struct torc_topic *topic, mode_t mode)
+{
+	struct torc_constants_shm constants = topic->constants;
+	struct old old;
+	struct torc_filling filling = {
+		.fill = copy_messages,
+		.context = &old,
+		.mode = mode,
+		.cursors_mode = cursors_mode(topic, mode & 0600),
+		.replace = true,
+	};
+	void *base;
+	int r;
+
+	r = torc_map_part(topic, topic->fd, 0, constants.ring_size, false,
+			  &base);
+	if (r)
+		return r;
+	r = torc_ring_attach(&old.ring, base, constants.ring_size, NULL, 0);
+	if (!r && getrandom(constants.id, sizeof(constants.id), 0) !=
+			  sizeof(constants.id))
+		r = -EIO;
+	if (!r) {
+		torc_salvage_find(&old.ring, constants.first_position,
+				  &old.found);
+		constants.first_position = old.found.begin;
+		topic->kept = old.found.messages;
+		topic->dropped = old.found.dropped;
+		close(topic->fd);
+		topic->fd = -1;
+		r = torc_files_make(topic, &constants, &filling);
+	}
+	munmap(base, constants.ring_size);
+	return r;
+}
+
+/* @ring_fd is locked: nobody else makes it anew. */
+static int reopen_locked(struct torc_topic *topic, int ring_fd)
+{
+	unsigned char id[16];
+	struct stat st;
+	int state, r;
+
+	if (fstat(ring_fd, &st))
+		return -errno;
+	if (!st.st_nlink)
+		return -EAGAIN;
+	state = judge(topic);
+	if (state < 0 || state == CURRENT)
+		return state < 0 ? state : 0;
+	if (st.st_uid != geteuid())
+		return torc_fail(-EPERM, "%s: the machine went down since it "
+				 "was used, or it is a copy; user %u, whose it "
+				 "is, has to open it first", topic->name,
+				 (unsigned int)st.st_uid);
+	memcpy(id, topic->constants.id, sizeof(id));
+	r = make_anew(topic, st.st_mode & 0777);
+	/* Made, but not yet taken part in. */
+	torc_fork_hold();
+	if (topic->forkable.fds[0] >= 0)
+		close(topic->forkable.fds[0]);
+	topic->forkable.fds[0] = -1;
+	torc_fork_allow();
+	if (!r && state == EARLIER)
+		torc_files_forget(topic, id);
+	topic->reopened = !r;
+	return r;
+}
+
+static int reopen(struct torc_topic *topic)
+{
+	int r, fd = torc_files_describe(topic, TORC_OBJECT_RING, O_RDWR);
+
+	if (fd == -ENOENT)
+		return -EAGAIN;
+	if (fd < 0)
+		return torc_fail(fd, "%s: the machine went down since it was "
+				 "used, or it is a copy, and you may not mend "
+				 "it: %s", topic->name, strerrordesc_np(-fd));
+	r = torc_lock_set_patiently(fd, F_WRLCK, TORC_LOCK_LIFETIME);
+	if (!r)
+		r = reopen_locked(topic, fd);
+	close(fd);
+	return r;
+}
+
+/* ---- The mapping -------------------------------------------------------- */
+
+static int file_locate(const char *path, struct torc_bus *bus,
+		       struct torc_place *ret)
+{
+	const char *slash = strrchr(path, '/');
+	const char *file = slash ? slash + 1 : path;
+	char *directory;
+	int r;
+
+	(void)bus;
+	if (!*file || *file == '.' || strlen(file) > TORC_FILE_MAX)
+		return torc_fail(-EINVAL, "file:%s: not the name of a file, or "
+				 "of one that is hidden", path);
+	strcpy(ret->file, file);
+	if (!slash)
+		return torc_directory_open(".", &ret->bus);
+	directory = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	if (!directory)
+		return torc_fail(-ENOMEM, "file:%s: out of memory", path);
+	r = torc_directory_open(directory, &ret->bus);
+	free(directory);
+	return r;
+}
+
+static int file_create(struct torc_topic *topic, const char *rest,
+		       const struct torc_constants_shm *constants,
+		       const struct torc_topic_options *options)
+{
+	struct torc_constants_shm c = *constants;
+	uint64_t interval_ms = (options->sync_interval_ns + 999999) / 1000000;
+
+	if (interval_ms > TORC_RING_INTERVAL_MAX)
+		return torc_fail(-EINVAL, "%s: it can be synced each %u ms at "
+				 "the longest", topic->name,
+				 TORC_RING_INTERVAL_MAX);
+	if (!interval_ms)
+		interval_ms = SYNC_INTERVAL_MS;
+	c.ring_size += torc_checks_size(c.capacity);
+	c.flags |= TORC_RING_PERSISTENT | TORC_RING_CHECKED |
+		   TORC_RING_SYNC(options->sync, interval_ms);
+	return torc_files_create(topic, rest, &c, options);
+}
+
+static int file_open(struct torc_topic *topic, const char *rest)
+{
+	int r;
+
+	do {
+		if (topic->fd >= 0)
+			close(topic->fd);
+		topic->fd = -1;
+		r = torc_files_open(topic, rest);
+		if (r)
+			return r;
+		if (!(topic->constants.flags & TORC_RING_CHECKED))
+			return torc_fail(-EPROTO, "%s: a ring that was not made "
+					 "as a file on a disk; open it by the "
+					 "name that it was made by",
+					 topic->name);
+		r = judge(topic);
+		if (r != CURRENT)
+			r = r < 0 ? r : reopen(topic);
+		else
+			r = 0;
+	} while (r == -EAGAIN);
+	return r;
+}
+
+int torc_disk_sync(const struct torc_topic *topic)
+{
+	if (!fdatasync(topic->fd))
+		return 0;
+	return torc_fail(-errno, "%s: published, but cannot be written to the "
+			 "disk: %s", topic->name, strerrordesc_np(errno));
+}
+
+void torc_disk_sync_begin(const struct torc_topic *topic)
+{
+	/* Only a wish: msync(MS_ASYNC) does nothing on Linux. */
+	sync_file_range(topic->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+const struct torc_mapping torc_mapping_file = {
+	.name = "file",
+	.prefix = "file:",
+	.locate = file_locate,
+	.create = file_create,
+	.open = file_open,
+	.hold = torc_files_hold,
+	.describe = torc_files_describe,
+	.map = torc_files_map,
+	.unmap = torc_unmap_parts,
+	.release = torc_files_release,
+	.disk = true,
+};
