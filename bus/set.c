@@ -45,6 +45,7 @@ struct torc_set {
 	uint32_t looks, scan_at;
 	uint32_t interrupted;
 	bool blind;		/* no membarrier() */
+	bool has_fd;		/* somebody looks at the descriptor */
 	uint64_t rest_until;	/* torc_now_ns(); 0: awake */
 };
 
@@ -69,7 +70,8 @@ static void stir(struct torc_set *set)
 	if (!set->rest_until)
 		return;
 	set->rest_until = 0;
-	set_timer(set, 1);
+	if (set->has_fd)
+		set_timer(set, 1);
 }
 
 static uint64_t tick_ns(const struct torc_set *set)
@@ -291,7 +293,7 @@ int torc_set_wait(struct torc_set *set, int64_t timeout_ns, void **ret_data)
 		}
 		for (uint32_t i = 0; i < set->warm_count; i++)
 			torc_sub_settle(set->warm[i]->sub);
-		if (!timeout_ns && rest(set))
+		if (!timeout_ns && (set->has_fd ? rest(set) : !listen(set)))
 			return -ETIMEDOUT;
 		r = timeout_ns ? wait_for(set, timeout_ns) : 0;
 		if (r == -ETIMEDOUT)
@@ -312,7 +314,10 @@ void torc_set_wake(struct torc_set *set)
 
 int torc_set_fd(struct torc_set *set)
 {
-	return set->forkable.forked ? -EOWNERDEAD : epoll_fd(set);
+	if (set->forkable.forked)
+		return -EOWNERDEAD;
+	set->has_fd = true;
+	return epoll_fd(set);
 }
 
 /* ---- Members ------------------------------------------------------------ */

@@ -33,8 +33,23 @@ struct torc_subscriber {
 	struct torc_view view;
 };
 
-static int locks_fd(const struct torc_subscriber *sub)
+static int describe(struct torc_subscriber *sub, int which,
+		    enum torc_object object)
 {
+	int fd;
+
+	torc_fork_hold();
+	fd = sub->topic->mapping->describe(sub->topic, object, O_RDWR);
+	sub->forkable.fds[which] = fd;
+	torc_fork_allow();
+	return fd;
+}
+
+/* To ask which publishers live; most never do.  Without it, PIDs have to do. */
+static int locks_fd(struct torc_subscriber *sub)
+{
+	if (sub->forkable.fds[1] < 0)
+		describe(sub, 1, TORC_OBJECT_LOCKS);
 	return sub->forkable.fds[1];
 }
 
@@ -70,7 +85,7 @@ static inline void after_release(struct torc_subscriber *sub)
 
 static bool publisher_dead(void *context, uint32_t slot)
 {
-	const struct torc_subscriber *sub = context;
+	struct torc_subscriber *sub = context;
 
 	return !torc_publisher_alive(&sub->view.ring, locks_fd(sub), slot);
 }
@@ -434,18 +449,6 @@ static void sign_slot(struct torc_subscriber *sub)
 	torc_store_release(&shm->pid, self.pid);
 }
 
-static int describe(struct torc_subscriber *sub, int which,
-		    enum torc_object object)
-{
-	int fd;
-
-	torc_fork_hold();
-	fd = sub->topic->mapping->describe(sub->topic, object, O_RDWR);
-	sub->forkable.fds[which] = fd;
-	torc_fork_allow();
-	return fd;
-}
-
 /* Lock a slot that nobody has. */
 static int take_slot(struct torc_subscriber *sub, uint32_t *ret_slot)
 {
@@ -533,8 +536,6 @@ int torc_sub_open(struct torc_topic *topic,
 	sub->fences = !torc_wake_register();
 	r = torc_topic_map(topic, TORC_ACCESS_RECEIVE, &sub->view);
 	if (!r) {
-		/* To ask who is alive; without it, PIDs have to do. */
-		describe(sub, 1, TORC_OBJECT_LOCKS);
 		if (sub->view.ring.cursors)
 			sub->room_word = &sub->view.ring.cursors->room_word;
 		r = join(sub);

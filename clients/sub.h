@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * torc-sub: what its parts share.  torc-sub.c has the options and the loop,
- * sub_topics.c joins topics and takes messages out of them, sub_output.c formats
- * and writes them.
+ * sub_topics.c finds topics, joins and leaves them, sub_take.c takes messages out
+ * of them, sub_output.c formats and writes them.
  */
 #ifndef TORC_SUB_H
 #define TORC_SUB_H
 
+#include <ck_hs.h>
+
 #include "cli.h"
 #include "json.h"
+
+#define SUB_BATCH_MAX 256	/* messages peeked at once */
 
 enum sub_format { SUB_LINES, SUB_FRAMED, SUB_HEX, SUB_JSON };
 
@@ -26,7 +30,9 @@ struct sub_topic {
 struct sub {
 	/* options */
 	const char *directory;
-	enum sub_format format;
+	#define SUB_BATCH_MAX 256	/* messages peeked at once */
+
+enum sub_format format;
 	uint64_t count;		/* messages; UINT64_MAX: no end */
 	int64_t timeout_ns;	/* -1: none */
 	unsigned int flags;	/* TORC_SUB_* */
@@ -37,11 +43,13 @@ struct sub {
 	char **patterns;
 	int patterns_count;
 	int started;		/* those there at first have been joined */
-	struct sub_topic *topics;
+	struct sub_topic **topics;
 	int topics_count;
-	struct torc_subscriber **subs;	/* the joined ones */
-	int subs_count;
-	struct torc_set *set;		/* for waiting */
+	ck_hs_t names;		/* the topics by name */
+	int joined;		/* topics with a subscriber */
+	struct torc_set *set;	/* of those */
+	int changed;		/* the bus has, since they were last joined */
+	int watched;		/* that changed is known */
 	char *buffer;		/* lossy: a copy of a message */
 	size_t buffer_size;
 
@@ -62,6 +70,13 @@ struct sub {
 int sub_join(struct sub *sub);
 /* How many named topics are still waited for. */
 int sub_missing(const struct sub *sub);
+/* Have what happens on the bus noticed, if the system can. */
+void sub_watch(struct sub *sub);
+struct sub_topic *sub_find(struct sub *sub, const char *name);
+void sub_leave_topic(struct sub *sub, struct sub_topic *topic);
+
+/* A round of one topic: 1 if there is more, 0 if not, -1 to end. */
+int sub_take(struct sub *sub, struct sub_topic *topic);
 /*
  * Take a good part of what is there.  1 if there is more, 0 if not, -1 to end
  * the program.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * torc-sub: joins topics, takes messages out of them, and leaves them.
+ * torc-sub: finds topics, joins and leaves them.
  */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
@@ -9,48 +9,82 @@
 #include "sub.h"
 
 #include <errno.h>
-#include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
-#define BATCH_MAX	256		/* messages */
-#define BATCH_BYTES	(256u << 10)	/* about as many, at most */
-#define ROUND_BATCHES	16		/* before the next topic's turn */
-#define BUFFER_BYTES	(256u << 10)	/* when output is written out */
+#define TOPICS_FIRST	16
 
-/* ---- Joining ------------------------------------------------------------ */
+/* ---- Names -------------------------------------------------------------- */
 
-static struct sub_topic *find(struct sub *sub, const char *name)
+static unsigned long hash(const void *object, unsigned long seed)
 {
-	for (int i = 0; i < sub->topics_count; i++) {
-		if (!strcmp(sub->topics[i].name, name))
-			return &sub->topics[i];
-	}
-	return NULL;
+	const struct sub_topic *topic = object;
+	uint64_t h = 0xcbf29ce484222325u ^ seed;	/* FNV-1a */
+
+	for (const char *p = topic->name; *p; p++)
+		h = (h ^ (unsigned char)*p) * 0x100000001b3u;
+	return (unsigned long)h;
+}
+
+static bool same_name(const void *a, const void *b)
+{
+	return !strcmp(((const struct sub_topic *)a)->name,
+		       ((const struct sub_topic *)b)->name);
+}
+
+static void *hs_malloc(size_t size)
+{
+	return malloc(size);
+}
+
+/* One thread: there is nobody to wait for. */
+static void hs_free(void *p, size_t size, bool defer)
+{
+	(void)size;
+	(void)defer;
+	free(p);
+}
+
+static struct ck_malloc hs_memory = { .malloc = hs_malloc, .free = hs_free };
+
+struct sub_topic *sub_find(struct sub *sub, const char *name)
+{
+	struct sub_topic key = { .name = (char *)(uintptr_t)name };
+
+	if (!sub->topics_count)
+		return NULL;
+	return ck_hs_get(&sub->names, CK_HS_HASH(&sub->names, hash, &key),
+			 &key);
 }
 
 static void add(struct sub *sub, const char *name, int globbed)
 {
 	size_t count = (size_t)sub->topics_count + 1;
-	struct sub_topic *topics;
-	struct torc_subscriber **subs;
+	struct sub_topic **topics, *topic = calloc(1, sizeof(*topic));
 	char *copy = strdup(name);
 
-	topics = realloc(sub->topics, count * sizeof(*topics));
-	if (topics)
-		sub->topics = topics;
-	subs = realloc(sub->subs, count * sizeof(*subs));
-	if (subs)
-		sub->subs = subs;
-	if (!copy || !topics || !subs)
+	topics = realloc(sub->topics, count * sizeof(struct sub_topic *));
+	if (!copy || !topics || !topic ||
+	    (count == 1 && !ck_hs_init(&sub->names,
+				       CK_HS_MODE_OBJECT | CK_HS_MODE_SPMC,
+				       hash, same_name, &hs_memory,
+				       TOPICS_FIRST, 0)))
 		cli_no_memory();
-	topics[sub->topics_count++] = (struct sub_topic){
-		.name = copy,
-		.globbed = globbed,
-		.late = sub->started,
-		.batch = BATCH_MAX,
-	};
+	topic->name = copy;
+	topic->globbed = globbed;
+	topic->late = sub->started;
+	topic->batch = SUB_BATCH_MAX;
+	sub->topics = topics;
+	topics[sub->topics_count++] = topic;
+	if (!ck_hs_put(&sub->names, CK_HS_HASH(&sub->names, hash, topic),
+		       topic))
+		cli_no_memory();
 }
+
+/* ---- Joining ------------------------------------------------------------ */
 
 /* A name on the bus, for torc_bus_list(). */
 static int add_if_matching(const char *name, void *context)
@@ -58,7 +92,7 @@ static int add_if_matching(const char *name, void *context)
 	struct sub *sub = context;
 
 	for (int i = 0; i < sub->patterns_count; i++) {
-		if (cli_matches(sub->patterns[i], name) && !find(sub, name))
+		if (cli_matches(sub->patterns[i], name) && !sub_find(sub, name))
 			add(sub, name, 1);
 	}
 	return 0;
@@ -94,8 +128,10 @@ static int join(struct sub *sub, struct sub_topic *topic)
 	}
 	if (!r)
 		r = torc_set_add(sub->set, topic->sub, topic);
-	if (!r)
+	if (!r) {
+		sub->joined++;
 		return 0;
+	}
 	topic->sub = torc_sub_close(topic->sub);
 	topic->topic = torc_topic_close(topic->topic);
 	if (r == -ENOENT)
@@ -106,15 +142,6 @@ static int join(struct sub *sub, struct sub_topic *topic)
 	return topic->globbed ? 1 : -1;
 }
 
-static void list_subs(struct sub *sub)
-{
-	sub->subs_count = 0;
-	for (int i = 0; i < sub->topics_count; i++) {
-		if (sub->topics[i].sub)
-			sub->subs[sub->subs_count++] = sub->topics[i].sub;
-	}
-}
-
 int sub_join(struct sub *sub)
 {
 	int r, globs = 0;
@@ -122,7 +149,7 @@ int sub_join(struct sub *sub)
 	for (int i = 0; i < sub->patterns_count; i++) {
 		if (cli_is_glob(sub->patterns[i]))
 			globs = 1;
-		else if (!sub->started && !find(sub, sub->patterns[i]))
+		else if (!sub->started && !sub_find(sub, sub->patterns[i]))
 			add(sub, sub->patterns[i], 0);
 	}
 	r = globs ? torc_bus_list(sub->bus, add_if_matching, sub) : 0;
@@ -131,13 +158,12 @@ int sub_join(struct sub *sub)
 		return -1;
 	}
 	for (int i = 0; i < sub->topics_count; i++) {
-		struct sub_topic *topic = &sub->topics[i];
+		struct sub_topic *topic = sub->topics[i];
 
 		if (!topic->sub && !topic->done && join(sub, topic) < 0)
 			return -1;
 	}
 	sub->started = 1;
-	list_subs(sub);
 	return 0;
 }
 
@@ -146,7 +172,7 @@ int sub_missing(const struct sub *sub)
 	int missing = 0;
 
 	for (int i = 0; i < sub->topics_count; i++) {
-		const struct sub_topic *topic = &sub->topics[i];
+		const struct sub_topic *topic = sub->topics[i];
 
 		missing += !topic->sub && !topic->done && !topic->globbed;
 	}
@@ -155,27 +181,30 @@ int sub_missing(const struct sub *sub)
 
 /* ---- Leaving ------------------------------------------------------------ */
 
-static void leave(struct sub *sub, struct sub_topic *topic)
+void sub_leave_topic(struct sub *sub, struct sub_topic *topic)
 {
-	if (topic->sub)
+	if (topic->sub) {
 		sub->lost += torc_sub_lost(topic->sub);
+		sub->joined--;
+	}
 	topic->sub = torc_sub_close(topic->sub);
 	topic->topic = torc_topic_close(topic->topic);
-	topic->done = 1;
 }
 
 void sub_leave(struct sub *sub)
 {
 	for (int i = 0; i < sub->topics_count; i++) {
-		leave(sub, &sub->topics[i]);
-		free(sub->topics[i].name);
+		sub_leave_topic(sub, sub->topics[i]);
+		free(sub->topics[i]->name);
+		free(sub->topics[i]);
 	}
+	if (sub->topics_count)
+		ck_hs_destroy(&sub->names);
 	free(sub->topics);
-	free(sub->subs);
 	free(sub->buffer);
 	free(sub->out.data);
 	sub->out = (struct text){ 0 };
-	sub->topics_count = sub->subs_count = 0;
+	sub->topics_count = 0;
 	sub->set = torc_set_close(sub->set);
 	sub->bus = torc_bus_close(sub->bus);
 }
@@ -185,16 +214,17 @@ int sub_all_ended(struct sub *sub)
 	int open = 0, ended = 0;
 
 	for (int i = 0; i < sub->topics_count; i++) {
-		struct sub_topic *topic = &sub->topics[i];
+		struct sub_topic *topic = sub->topics[i];
 
-		if (topic->sub && torc_sub_ended(topic->sub) == 1)
-			leave(sub, topic);
+		if (topic->sub && torc_sub_ended(topic->sub) == 1) {
+			sub_leave_topic(sub, topic);
+			topic->done = 1;
+		}
 		if (topic->done)
 			ended++;
 		else if (topic->sub || !topic->globbed)
 			open++;
 	}
-	list_subs(sub);
 	return ended && !open;
 }
 
@@ -202,141 +232,89 @@ uint64_t sub_lost(const struct sub *sub)
 {
 	uint64_t lost = sub->lost;
 
-	for (int i = 0; i < sub->subs_count; i++)
-		lost += torc_sub_lost(sub->subs[i]);
+	for (int i = 0; i < sub->topics_count; i++)
+		if (sub->topics[i]->sub)
+			lost += torc_sub_lost(sub->topics[i]->sub);
 	return lost;
 }
 
-/* ---- Taking messages ---------------------------------------------------- */
+/* ---- Watching the bus --------------------------------------------------- */
 
-static int failed(struct sub *sub, struct sub_topic *topic, int error)
+/* Is the topic of this name another ring than that we joined? */
+static int is_another(struct sub *sub, const struct sub_topic *topic)
 {
-	sub_flush(sub);
-	if (error == -ESTALE) {
-		cli_note("%s: evicted, %" PRIu64 " messages lost: read too "
-			 "slowly for a publisher that does not wait (--lossy "
-			 "holds nobody back, and goes on)", topic->name,
-			 torc_sub_lost(topic->sub));
-		sub->status = CLI_FAILED;
-	} else {
-		sub->status = cli_failed(error);
-	}
-	return -1;
-}
+	struct torc_topic_info old, now;
+	struct torc_topic *opened;
+	int differs;
 
-/* Make the copy's buffer as large as it takes. */
-static void grow_buffer(struct sub *sub, size_t length)
-{
-	free(sub->buffer);
-	sub->buffer_size = length < 4096 ? 4096 : length * 2;
-	sub->buffer = malloc(sub->buffer_size);
-	if (!sub->buffer)
-		cli_no_memory();
-}
-
-/* Copies; how many, or an error. */
-static int take_lossy(struct sub *sub, struct sub_topic *topic, int max,
-		      const char *time)
-{
-	struct torc_message message = { .length = 0 };
-	int r = 0, n = 0;
-
-	if (!sub->buffer)
-		grow_buffer(sub, 0);
-	while (n < max && sub->out.used < BUFFER_BYTES) {
-		r = torc_sub_receive(topic->sub, sub->buffer, sub->buffer_size,
-				     &message);
-		if (r == -EMSGSIZE) {
-			grow_buffer(sub, message.length);
-			continue;
-		}
-		if (r)
-			break;
-		sub_print(sub, topic, &message, time);
-		sub->bytes += message.length;
-		n++;
-	}
-	return n ? n : r;
+	if (torc_topic_open(sub->bus, topic->name, NULL, &opened))
+		return 0;
+	/* One that is not there any more cannot be looked at. */
+	differs = !torc_topic_get_info(opened, &now) &&
+		  (torc_topic_get_info(topic->topic, &old) ||
+		   old.created_ns != now.created_ns);
+	torc_topic_close(opened);
+	return differs;
 }
 
 /*
- * Straight from the ring; how many, or an error.  What is in the buffer may be
- * garbled until it was released without an eviction, and is not written before.
+ * One that was removed goes on for those who take part.  When another comes under
+ * its name, take the rest, and join that.
  */
-static int take_lossless(struct sub *sub, struct sub_topic *topic, int max,
-			 const char *time)
+static void appeared(struct sub *sub, const char *file)
 {
-	struct torc_message messages[BATCH_MAX];
-	size_t before = sub->out.used, bytes = 0;
-	int r, n;
+	char name[NAME_MAX + 1];
+	struct sub_topic *topic;
+	size_t i;
 
-	n = torc_sub_peek_batch(topic->sub, messages,
-				max < topic->batch ? max : topic->batch);
-	if (n < 0)
-		return n;
-	for (int i = 0; i < n; i++) {
-		sub_print(sub, topic, &messages[i], time);
-		bytes += messages[i].length;
-	}
-	r = torc_sub_release(topic->sub);
-	if (r) {
-		sub->out.used = before;
-		return r;
-	}
-	sub->bytes += bytes;
-	/* Large messages in small batches: the buffer holds a whole batch. */
-	if (bytes > BATCH_BYTES && topic->batch > 1)
-		topic->batch /= 2;
-	else if (bytes < BATCH_BYTES / 4 && topic->batch < BATCH_MAX)
-		topic->batch *= 2;
-	return n;
+	for (i = 0; file[i] && i < NAME_MAX; i++)
+		name[i] = file[i] == ':' ? '/' : file[i];
+	name[i] = '\0';
+	topic = sub_find(sub, name);
+	if (!topic || !topic->sub || !is_another(sub, topic))
+		return;
+	while (sub_take(sub, topic) > 0)
+		;
+	sub_leave_topic(sub, topic);
+	topic->late = 1;
 }
 
-/* A round of one topic: 1 if there is more, 0 if not, -1 to end. */
-static int drain(struct sub *sub, struct sub_topic *topic)
+static void on_change(struct ev_loop *loop, ev_io *watcher, int events)
 {
-	char time[SUB_TIME_MAX] = "";
-	uint64_t left;
-	int n, max;
+	char buffer[4096] __attribute__((aligned(8)));
+	struct sub *sub = watcher->data;
+	const struct inotify_event *event;
+	ssize_t n, at;
 
-	for (int i = 0; i < ROUND_BATCHES; i++) {
-		left = sub->count - sub->messages;
-		max = left < BATCH_MAX ? (int)left : BATCH_MAX;
-		if (!max)
-			return 0;
-		if (sub->format == SUB_JSON)
-			sub_time(time);
-		n = sub->flags & TORC_SUB_LOSSY ?
-			take_lossy(sub, topic, max, time) :
-			take_lossless(sub, topic, max, time);
-		if (n == -EAGAIN)
-			return 0;
-		if (n < 0)
-			return failed(sub, topic, n);
-		sub->messages += (uint64_t)n;
-		if (sub->out.used >= BUFFER_BYTES && sub_flush(sub))
-			return -1;
-	}
-	return 1;
+	(void)loop;
+	(void)events;
+	while ((n = read(watcher->fd, buffer, sizeof(buffer))) > 0)
+		for (at = 0; at < n; at += (ssize_t)(sizeof(*event) +
+						     event->len)) {
+			event = (const void *)(buffer + at);
+			/* Parts of topics are hidden; so are bells. */
+			if (event->len && event->name[0] == '.')
+				continue;
+			if (event->len)
+				appeared(sub, event->name);
+			sub->changed = 1;
+		}
 }
 
-int sub_drain(struct sub *sub)
+void sub_watch(struct sub *sub)
 {
-	uint64_t before = sub->messages;
-	int r, more = 0;
+	static ev_io watcher;
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 
-	for (int i = 0; i < sub->topics_count; i++) {
-		if (!sub->topics[i].sub)
-			continue;
-		r = drain(sub, &sub->topics[i]);
-		if (r < 0)
-			return r;
-		more |= r;
+	if (fd < 0)
+		return;
+	if (inotify_add_watch(fd, torc_bus_path(sub->bus),
+			      IN_CREATE | IN_MOVED_TO) < 0) {
+		close(fd);
+		return;
 	}
-	if (sub->messages != before) {
-		sub->last_ns = cli_now();
-		if (!sub->first_ns)
-			sub->first_ns = sub->last_ns;
-	}
-	return more;
+	ev_io_init(&watcher, on_change, fd, EV_READ);
+	watcher.data = sub;
+	ev_io_start(cli_loop(), &watcher);
+	sub->watched = 1;
 }

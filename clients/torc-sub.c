@@ -13,11 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define WAIT_NS		20000000ll	/* looks for a topic waited for */
 #define ENDED_NS	20000000ll	/* looks whether publishers are left */
-#define RESCAN_NS	100000000ll	/* looks for topics that match */
+#define RESCAN_NS	100000000ll	/* looks for topics that match, unwatched */
 #define PROGRESS_NS	500000000ll
 
 enum {
@@ -194,7 +195,7 @@ static int idle(struct sub *sub, int64_t rescan_ns)
 		if (sleep > sub->timeout_ns - quiet)
 			sleep = sub->timeout_ns - quiet;
 	}
-	if (!sub->subs_count) {
+	if (!sub->joined) {
 		cli_sleep(sleep);
 		return sub->eof && sub_all_ended(sub) ? -1 : 0;
 	}
@@ -215,18 +216,20 @@ static int idle(struct sub *sub, int64_t rescan_ns)
 static void run(struct sub *sub)
 {
 	const int globs = has_glob(sub);
-	int64_t every = globs ? RESCAN_NS : INT64_MAX;
-	int64_t rescan = 0;
+	const int64_t unwatched = globs && !sub->watched ? RESCAN_NS
+							 : INT64_MAX;
+	int64_t every = unwatched, rescan = 0;
 	int more;
 
+	sub->changed = 1;
 	sub->last_ns = cli_now();	/* --timeout counts from here */
 	while (!cli_stopping()) {
-		if ((globs || !sub->started || sub_missing(sub)) &&
-		    cli_now() >= rescan) {
+		if (sub->changed ||
+		    (every != INT64_MAX && cli_now() >= rescan)) {
+			sub->changed = 0;
 			if (sub_join(sub))
 				return;
-			every = sub_missing(sub) ? WAIT_NS :
-				globs ? RESCAN_NS : INT64_MAX;
+			every = sub_missing(sub) ? WAIT_NS : unwatched;
 			rescan = every == INT64_MAX ? 0 : cli_now() + every;
 		}
 		more = sub_drain(sub);
@@ -242,6 +245,17 @@ static void run(struct sub *sub)
 			return;
 	}
 	sub->stats = 1;		/* its last counts */
+}
+
+/* A topic takes three descriptors. */
+static void raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int main(int argc, char **argv)
@@ -261,7 +275,9 @@ int main(int argc, char **argv)
 	r = torc_set_open(TORC_WAIT_ADAPTIVE, &sub.set);
 	if (r)
 		return cli_failed(r);
+	raise_limit();
 	cli_loop();
+	sub_watch(&sub);
 	start_progress(&sub);
 
 	if (sub.count)

@@ -243,6 +243,33 @@ glob() {
 		says got '"payload":"three"' && [ "$(wc -l <got)" = 3 ]
 }
 
+define again "a topic that is removed and made anew under a pattern is followed"
+again() {
+	keep md/a
+	start torc-sub -n 2 'md/**' >got 2>sub.err &
+	started
+	until_true 'has_subs md/a 1' || return
+	echo one >&9
+	until_true 'grep -q one got' && run 0 torc-rm md/a &&
+		run 0 torc-pub --wait-for=1 -m two md/a && finish $pid 0 &&
+		let_go && [ "$(tr -d '\n' <got)" = onetwo ]
+}
+
+define hundreds "hundreds of topics under a pattern, also later ones, are followed"
+hundreds() {
+	local i
+	for ((i = 0; i < 300; i++)); do
+		torc-pub --persistent --capacity=4K -m x "md/$i" || return
+	done
+	start torc-sub --from=oldest -n 302 'md/**' >got 2>sub.err &
+	started
+	until_true '[ "$(wc -l <got)" = 300 ]' || return
+	run 0 torc-pub --wait-for=1 -m y md/7 &&
+		run 0 torc-pub --wait-for=1 -m z md/late && finish $pid 0 &&
+		[ "$(sort got | uniq -c | tr -d ' \n')" = 300x1y1z ] &&
+		run 0 torc-rm 'md/**'
+}
+
 define eof "--eof ends when all topics have ended, also by kill -9"
 eof() {
 	local killed
