@@ -223,9 +223,10 @@ int torc_bus_remove(struct torc_bus *bus, const char *address,
 	r = mapping->locate(name, bus, &place);
 	if (r)
 		return r;
-	r = torc_shm_remove(place.bus->fd, place.file,
-			    flags | (mapping == &torc_mapping_shm
-					     ? 0 : TORC_REMOVE_RINGS));
+	if (mapping != &torc_mapping_shm)
+		flags |= TORC_REMOVE_RINGS;
+	r = mapping->remove ? torc_topic_remove(mapping, &place, name, flags)
+			    : torc_shm_remove(place.bus->fd, place.file, flags);
 	if (r == -ENOENT)
 		torc_fail(r, "%s: no such topic on bus %s", address,
 			  place.bus->path);

@@ -98,6 +98,9 @@ int torc_name_check(const char *name);
 /* "a/b" is the file "a:b", which no name can be. */
 void torc_name_to_file(const char *name, char file[TORC_FILE_MAX + 1]);
 
+/* Where shm_open() makes its objects; see shm_open(3). */
+#define TORC_POSIX_DIRECTORY "/dev/shm"
+
 /* A file in a directory. */
 struct torc_place {
 	struct torc_bus *bus;
@@ -161,11 +164,15 @@ struct torc_mapping {
 	/* Let the objects go, and remove them if nobody else is there. */
 	void (*release)(struct torc_topic *topic);
 
+	/* Remove it; NULL: its file, and the parts beside. */
+	int (*remove)(struct torc_topic *topic, const char *rest,
+		      unsigned int flags);
+
 	bool disk;	/* not memory: it stays, and can be written out */
 };
 
 extern const struct torc_mapping torc_mapping_shm, torc_mapping_posix,
-	torc_mapping_file, torc_mapping_memfd, torc_mapping_fd, torc_mapping_anon;
+	torc_mapping_file, torc_mapping_sysv, torc_mapping_memfd, torc_mapping_fd, torc_mapping_anon;
 
 /* The mapping that @address names, and the rest of the address; -EINVAL. */
 int torc_mapping_of(const char *address, const struct torc_mapping **ret,
@@ -174,10 +181,13 @@ int torc_mapping_of(const char *address, const struct torc_mapping **ret,
 /* Whether @size bytes could be had at all; tmpfs may promise more than there is. */
 int torc_memory_check(const char *name, uint64_t size);
 /*
- * Check the constants of the topic's ring, which are at offset 0 of @fd, an
- * object of @size bytes: the ring, and the cursors if it has @flags
+ * Check the constants of the topic's ring, @shared or what is at offset 0 of @fd,
+ * an object of @size bytes: the ring, and the cursors if it has @flags
  * TORC_RING_ONE_BLOCK.
  */
+int torc_constants_take(struct torc_topic *topic,
+			const struct torc_constants_shm *shared, uint64_t size,
+			uint32_t flags);
 int torc_constants_load(struct torc_topic *topic, int fd, uint64_t size,
 			uint32_t flags);
 /* Map a part of @fd; -errno. */
@@ -221,8 +231,19 @@ int torc_files_describe(struct torc_topic *topic, enum torc_object object,
 int torc_files_map(struct torc_topic *topic, enum torc_access access,
 		   struct torc_view *view);
 void torc_files_release(struct torc_topic *topic);
+/* As hold(), for who has the two parts; @is_there: was not removed. */
+int torc_files_hold_parts(struct torc_topic *topic,
+			  bool (*is_there)(struct torc_topic *topic));
+/* Let go of what keeps it: true if nobody else is there, nor can come. */
+bool torc_files_left(struct torc_topic *topic);
+/* The locks, which come first, held, lest others take the rest for left over. */
+int torc_files_make_locks(struct torc_topic *topic, const unsigned char id[16],
+			  mode_t ring_mode);
 /* Remove the parts of a ring that is no more. */
 void torc_files_forget(struct torc_topic *topic, const unsigned char id[16]);
+
+/* mapping_sysv.c: is this the cursors file of a segment that is there? */
+bool torc_sysv_owns(int cursors_fd);
 
 /*
  * What the locks object of a topic on a disk says: when, and of which file, it is
@@ -287,6 +308,7 @@ struct torc_topic {
 	uint32_t references;
 	struct torc_place place;	/* of a named topic */
 	int fd;				/* ring object, or memfd */
+	int segment;			/* ring object of System V */
 	void *block;			/* anonymous memory */
 	bool reopened;			/* by us, after a crash of the machine */
 	uint64_t kept, dropped;		/* then: messages, and bytes */
@@ -295,6 +317,11 @@ struct torc_topic {
 
 struct torc_topic *torc_topic_ref(struct torc_topic *topic);
 struct torc_topic *torc_topic_unref(struct torc_topic *topic);
+
+/* Remove the topic at @place by its mapping; -errno, of which nothing is told. */
+int torc_topic_remove(const struct torc_mapping *mapping,
+		      const struct torc_place *place, const char *rest,
+		      unsigned int flags);
 
 int torc_topic_map(struct torc_topic *topic, enum torc_access access,
 		   struct torc_view *ret_view);

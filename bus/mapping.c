@@ -14,7 +14,8 @@ int torc_mapping_of(const char *address, const struct torc_mapping **ret,
 {
 	static const struct torc_mapping *const mappings[] = {
 		&torc_mapping_shm, &torc_mapping_posix, &torc_mapping_file,
-		&torc_mapping_memfd, &torc_mapping_fd, &torc_mapping_anon,
+		&torc_mapping_sysv, &torc_mapping_memfd, &torc_mapping_fd,
+		&torc_mapping_anon,
 	};
 
 	for (size_t i = 0; i < sizeof(mappings) / sizeof(mappings[0]); i++) {
@@ -29,7 +30,7 @@ int torc_mapping_of(const char *address, const struct torc_mapping **ret,
 	if (strchr(address, ':'))
 		return torc_fail(-EINVAL, "%s: no such kind of address; there "
 				 "are NAME, shm:NAME, posix:NAME, file:PATH, "
-				 "memfd:, fd:N and anon:", address);
+				 "sysv:KEY, memfd:, fd:N and anon:", address);
 	*ret = &torc_mapping_shm;
 	*ret_rest = address;
 	return 0;
@@ -79,11 +80,22 @@ static int explain_constants(const char *name, int r, uint64_t size,
 int torc_constants_load(struct torc_topic *topic, int fd, uint64_t size,
 			uint32_t flags)
 {
-	struct torc_constants_shm constants, *c = &topic->constants;
-	int r = -EPROTO;
+	struct torc_constants_shm constants;
 
-	if (pread(fd, &constants, sizeof(constants), 0) == sizeof(constants))
-		r = torc_constants_check(&constants, size, c);
+	if (pread(fd, &constants, sizeof(constants), 0) != sizeof(constants))
+		return explain_constants(topic->name, -EPROTO, size, NULL);
+	return torc_constants_take(topic, &constants, size, flags);
+}
+
+int torc_constants_take(struct torc_topic *topic,
+			const struct torc_constants_shm *shared, uint64_t size,
+			uint32_t flags)
+{
+	struct torc_constants_shm constants, *c = &topic->constants;
+	int r;
+
+	torc_copy(&constants, shared, sizeof(constants));
+	r = torc_constants_check(&constants, size, c);
 	r = explain_constants(topic->name, r, size, &constants);
 	if (r)
 		return r;

@@ -98,7 +98,6 @@ static int make_part(struct torc_topic *topic, const unsigned char id[16],
 	return r;
 }
 
-/* The locks come first, held, so that nobody takes the rest for left over. */
 static int make_locks(struct torc_topic *topic, const unsigned char id[16],
 		      mode_t ring_mode)
 {
@@ -107,7 +106,8 @@ static int make_locks(struct torc_topic *topic, const unsigned char id[16],
 	int r, fd;
 
 	torc_fork_hold();
-	fd = open_part(topic->place.bus->fd, id, "locks", O_RDWR | O_CREAT | O_EXCL);
+	fd = open_part(topic->place.bus->fd, id, "locks",
+		       O_RDWR | O_CREAT | O_EXCL);
 	topic->forkable.fds[0] = fd;
 	torc_fork_allow();
 	if (fd < 0)
@@ -122,6 +122,21 @@ static int make_locks(struct torc_topic *topic, const unsigned char id[16],
 		close(fd);
 	}
 	return r;
+}
+
+int torc_files_make_locks(struct torc_topic *topic, const unsigned char id[16],
+			  mode_t ring_mode)
+{
+	int r;
+
+	do
+		r = make_locks(topic, id, ring_mode);
+	while (r == -EAGAIN);
+	if (r)
+		return torc_fail(r, "%s: cannot make it on bus %s: %s",
+				 topic->name, topic->place.bus->path,
+				 strerrordesc_np(-r));
+	return 0;
 }
 
 static int link_ring(struct torc_topic *topic, const unsigned char id[16],
@@ -158,12 +173,9 @@ int torc_files_make(struct torc_topic *topic,
 	void *ring = NULL, *cursors = NULL;
 	int r;
 
-	do
-		r = make_locks(topic, id, filling->mode);
-	while (r == -EAGAIN);
+	r = torc_files_make_locks(topic, id, filling->mode);
 	if (r)
-		return torc_fail(r, "%s: cannot make it on bus %s: %s",
-				 topic->name, bus->path, strerrordesc_np(-r));
+		return r;
 	r = make_part(topic, id, "cursors", constants->cursors_size,
 		      filling->cursors_mode, &cursors);
 	if (!r)
@@ -218,10 +230,10 @@ void torc_files_forget(struct torc_topic *topic, const unsigned char id[16])
 /* ---- Opening ------------------------------------------------------------ */
 
 /* Keep others from removing the topic, as far as we are allowed to. */
-int torc_files_hold(struct torc_topic *topic)
+int torc_files_hold_parts(struct torc_topic *topic,
+			  bool (*is_there)(struct torc_topic *topic))
 {
 	const unsigned char *id = topic->constants.id;
-	struct stat st;
 	int r = 0, fd = open_part(topic->place.bus->fd, id, "locks", O_RDWR);
 
 	if (fd == -EACCES || fd == -EROFS)
@@ -229,7 +241,7 @@ int torc_files_hold(struct torc_topic *topic)
 	if (fd >= 0)
 		r = torc_lock_set_patiently(fd, F_RDLCK, TORC_LOCK_LIFETIME);
 	/* Removed before the lock could keep it? */
-	if (fstat(topic->fd, &st) || !st.st_nlink)
+	if (!is_there(topic))
 		r = -ENOENT;
 	else if (fd == -ENOENT)
 		r = torc_fail(-EPROTO, "%s: its locks are gone; remove it",
@@ -242,6 +254,18 @@ int torc_files_hold(struct torc_topic *topic)
 	else
 		topic->forkable.fds[0] = fd < 0 ? -1 : fd;
 	return r;
+}
+
+static bool is_linked(struct torc_topic *topic)
+{
+	struct stat st;
+
+	return !fstat(topic->fd, &st) && st.st_nlink;
+}
+
+int torc_files_hold(struct torc_topic *topic)
+{
+	return torc_files_hold_parts(topic, is_linked);
 }
 
 int torc_files_open(struct torc_topic *topic, const char *rest)
@@ -371,22 +395,25 @@ static int unlink_all(int bus_fd, int fd, const char *file,
 	return 0;
 }
 
+bool torc_files_left(struct torc_topic *topic)
+{
+	int *fds = topic->forkable.fds;
+
+	/* Of two who leave at once, one finds the other gone. */
+	torc_lock_set(fds[0], F_UNLCK, TORC_LOCK_LIFETIME, 1);
+	if (fds[1] < 0)
+		fds[1] = torc_files_describe(topic, TORC_OBJECT_CURSORS,
+					     O_RDWR);
+	return !lock_out(fds[0], fds[1]);
+}
+
 void torc_files_release(struct torc_topic *topic)
 {
-	int cursors_fd;
-
 	if (topic->fd >= 0 && topic->forkable.fds[0] >= 0 &&
-	    !(topic->constants.flags & TORC_RING_PERSISTENT)) {
-		/* Of two who leave at once, one finds the other gone. */
-		torc_lock_set(topic->forkable.fds[0], F_UNLCK,
-			      TORC_LOCK_LIFETIME, 1);
-		cursors_fd = torc_files_describe(topic, TORC_OBJECT_CURSORS, O_RDWR);
-		if (!lock_out(topic->forkable.fds[0], cursors_fd))
-			unlink_all(topic->place.bus->fd, topic->fd,
-				   topic->place.file, topic->constants.id);
-		if (cursors_fd >= 0)
-			close(cursors_fd);
-	}
+	    !(topic->constants.flags & TORC_RING_PERSISTENT) &&
+	    torc_files_left(topic))
+		unlink_all(topic->place.bus->fd, topic->fd, topic->place.file,
+			   topic->constants.id);
 	if (topic->fd >= 0)
 		close(topic->fd);
 }
@@ -471,6 +498,17 @@ static int has_id(const char *name, void *context)
 	return found;
 }
 
+/* The parts of a System V segment have no ring beside them. */
+static bool is_of_segment(int bus_fd, const unsigned char id[16])
+{
+	int fd = open_part(bus_fd, id, "cursors", O_RDONLY);
+	bool owned = fd >= 0 && torc_sysv_owns(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return owned;
+}
+
 int torc_shm_clean(struct torc_bus *bus, const char *file)
 {
 	unsigned char id[16];
@@ -483,7 +521,8 @@ int torc_shm_clean(struct torc_bus *bus, const char *file)
 	locks_fd = open_part(bus->fd, id, "locks", O_RDWR);
 	r = locks_fd >= 0 ? lock_out(locks_fd, -1) :
 	    locks_fd == -ENOENT ? 0 : locks_fd;
-	if (!r && !torc_bus_list(bus, has_id, &search))
+	if (!r && !torc_bus_list(bus, has_id, &search) &&
+	    !is_of_segment(bus->fd, id))
 		r = !unlinkat(bus->fd, file, 0);
 	else
 		r = 0;
@@ -508,9 +547,6 @@ static int shm_locate(const char *name, struct torc_bus *bus,
 	return 0;
 }
 
-/* Where shm_open() makes its objects; see shm_open(3). */
-#define POSIX_DIRECTORY "/dev/shm"
-
 static int posix_locate(const char *name, struct torc_bus *bus,
 			struct torc_place *ret)
 {
@@ -523,7 +559,7 @@ static int posix_locate(const char *name, struct torc_bus *bus,
 				 "and here does not begin with a dot", name,
 				 TORC_FILE_MAX);
 	strcpy(ret->file, name);
-	return torc_directory_open(POSIX_DIRECTORY, &ret->bus);
+	return torc_directory_open(TORC_POSIX_DIRECTORY, &ret->bus);
 }
 
 const struct torc_mapping torc_mapping_shm = {

@@ -67,6 +67,39 @@ static int compute_constants(const char *name,
 	return 0;
 }
 
+static struct torc_topic *new_topic(const struct torc_mapping *mapping,
+				    const struct torc_place *place,
+				    const char *name)
+{
+	struct torc_topic *topic = calloc(1, sizeof(*topic) + strlen(name) + 1);
+
+	if (!topic) {
+		torc_fail(-ENOMEM, "%s: out of memory", name);
+		return NULL;
+	}
+	topic->mapping = mapping;
+	topic->references = 1;
+	topic->fd = topic->forkable.fds[0] = topic->forkable.fds[1] = -1;
+	topic->segment = -1;
+	topic->place = *place;
+	if (place->bus)
+		torc_bus_ref(place->bus);
+	strcpy(topic->name, name);
+	torc_forkable_add(&topic->forkable);
+	return topic;
+}
+
+int torc_topic_remove(const struct torc_mapping *mapping,
+		      const struct torc_place *place, const char *rest,
+		      unsigned int flags)
+{
+	struct torc_topic *topic = new_topic(mapping, place, rest);
+	int r = topic ? mapping->remove(topic, rest, flags) : -ENOMEM;
+
+	torc_topic_unref(topic);
+	return r;
+}
+
 /* Is what we opened what was asked for? */
 static int check_opened(const struct torc_topic *topic,
 			const struct torc_topic_options *options)
@@ -86,27 +119,6 @@ static int check_opened(const struct torc_topic *topic,
 				      : "one publisher; open it without "
 					"TORC_MANY");
 	return 0;
-}
-
-static struct torc_topic *new_topic(const struct torc_mapping *mapping,
-				    const struct torc_place *place,
-				    const char *name)
-{
-	struct torc_topic *topic = calloc(1, sizeof(*topic) + strlen(name) + 1);
-
-	if (!topic) {
-		torc_fail(-ENOMEM, "%s: out of memory", name);
-		return NULL;
-	}
-	topic->mapping = mapping;
-	topic->references = 1;
-	topic->fd = topic->forkable.fds[0] = topic->forkable.fds[1] = -1;
-	topic->place = *place;
-	if (place->bus)
-		torc_bus_ref(place->bus);
-	strcpy(topic->name, name);
-	torc_forkable_add(&topic->forkable);
-	return topic;
 }
 
 /* Take part: from now on others must not remove it.  Several threads may. */

@@ -12,12 +12,13 @@
 
 char fixture_bus[64];
 char fixture_disk[64];
-static char posix_address[64], file_address[80];
+static char posix_address[64], file_address[80], sysv_address[80];
 
 const struct fixture_kind fixture_kinds[FIXTURE_KINDS] = {
 	{ "t", 0 },	      { "t", TORC_MANY },
 	{ posix_address, 0 }, { posix_address, TORC_MANY },
 	{ file_address, 0 },  { file_address, TORC_MANY },
+	{ sysv_address, 0 },  { sysv_address, TORC_MANY },
 	{ "memfd:", 0 },      { "memfd:", TORC_MANY },
 	{ "anon:", 0 },	      { "anon:", TORC_MANY },
 };
@@ -30,6 +31,7 @@ void fixture_init(void)
 	strcpy(fixture_disk, "/var/tmp/torc-test-XXXXXX");
 	cr_assert(mkdtemp(fixture_disk));
 	snprintf(file_address, sizeof(file_address), "file:%s/t", fixture_disk);
+	snprintf(sysv_address, sizeof(sysv_address), "sysv:%s", fixture_disk);
 	snprintf(posix_address, sizeof(posix_address), "posix:%s-t",
 		 strrchr(fixture_bus, '/') + 1);
 }

@@ -29,7 +29,7 @@ struct fixture_kind {
 	unsigned int flags;
 };
 
-#define FIXTURE_KINDS 10
+#define FIXTURE_KINDS 12
 extern const struct fixture_kind fixture_kinds[FIXTURE_KINDS];
 
 struct torc_topic *topic_open(const char *address, unsigned int flags,

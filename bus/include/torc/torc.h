@@ -183,7 +183,9 @@ struct torc_topic_options {
  * @address:	"NAME" or "shm:NAME" (a name on the bus: 1-127 of
  *		[A-Za-z0-9._-], in levels separated by "/", none beginning with
  *		"."), "posix:NAME" (an object of shm_open()), "file:PATH" (a file
- *		on a disk; stays until it is removed), "memfd:" or
+ *		on a disk; stays until it is removed), "sysv:KEY" (System V
+ *		segments; the key is a number or ftok(3)'s of a path, 't'),
+ *		"memfd:" or
  *		"memfd:LABEL" (a new one without a name, handed on as a
  *		descriptor), "fd:N" (one that was handed on), "anon:" (a new one
  *		for this process and the children it forks)
@@ -223,7 +225,7 @@ TORC_API const char *torc_topic_name(const struct torc_topic *topic);
 TORC_API int torc_topic_fd(const struct torc_topic *topic);
 
 struct torc_topic_info {
-	const char *mapping;	/* "shm", "posix", "file", "memfd", "anon" */
+	const char *mapping;	/* "shm", "posix", "file", "sysv", "memfd", "anon" */
 	const char *type;	/* lives as long as the topic; "" if none */
 	unsigned int flags;	/* TORC_MANY, TORC_PERSISTENT, TORC_REOPENED */
 	uint32_t publisher_slots;
