@@ -1,0 +1,107 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Goal: the sample drivers do what they say: publish from a hard interrupt and from
+# tracepoints, and answer.  As drivers do, they hold the module and their topics.
+
+samples="torc_echo torc_exec torc_tick"
+folder=/dev/torc
+number=0
+
+check() {	# check TITLE COMMAND...
+	title=$1
+	shift
+	number=$((number + 1))
+	if "$@"; then
+		echo "ok $number - $title"
+	else
+		echo "not ok $number - $title"
+	fi
+}
+
+load() {
+	grep -q '^torc ' /proc/modules || insmod "$TORC_MODULES/torc.ko" ||
+		return
+	for sample in $samples; do
+		insmod "$TORC_MODULES/$sample.ko" || return
+	done
+	! rmmod torc 2>/dev/null
+}
+
+# The 32-bit words of $1 messages, a message a line.
+ticks() {
+	head -c $((16 * $1)) $folder/tick | hexdump -v -e '4/4 "%u " "\n"'
+}
+
+ticks_in_turn() {
+	ticks 100 | awk 'NR > 1 && $1 != last + 1 { bad++ }
+		{ last = $1 }
+		END { exit bad || NR != 100 }'
+}
+
+ticks_have_a_time() {
+	ticks 2 | awk '{ ns[NR] = $3 + $4 * 4294967296 }
+		END { exit !(0 < ns[1] && ns[1] < ns[2]) }'
+}
+
+# read_until NODE COMMAND...: read the messages from the oldest on into
+# /tmp/read, until COMMAND likes them.
+read_until() {
+	cat "$1" >/tmp/read &
+	reader=$!
+	shift
+	tries=100
+	until "$@"; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || break
+		sleep 0.1
+	done
+	kill $reader
+	[ $tries -gt 0 ]
+}
+
+life_is_told() {
+	for event in start exec exit; do
+		grep -Eq "^[0-9]+\.[0-9]{9} $event $pid $$ " /tmp/read || return
+	done
+}
+
+tells_of_processes() {
+	sh -c 'exit 0' &
+	pid=$!
+	wait $pid
+	read_until $folder/exec life_is_told
+}
+
+answered() {
+	[ "$(cat /tmp/read)" = "$(printf 'one\ntwo')" ]
+}
+
+answers() {
+	echo one >$folder/echo/request
+	echo two >$folder/echo/request
+	read_until $folder/echo/reply answered
+}
+
+bad_rates() {
+	rmmod torc_tick &&
+		! insmod "$TORC_MODULES/torc_tick.ko" rate=0 2>/dev/null &&
+		! insmod "$TORC_MODULES/torc_tick.ko" size=8 2>/dev/null &&
+		[ ! -e $folder/tick ] && insmod "$TORC_MODULES/torc_tick.ko"
+}
+
+unload() {
+	for sample in $samples; do
+		rmmod $sample || return
+	done
+	[ "$(ls $folder)" = control ]
+}
+
+check "drivers load, and hold the module" load
+check "torc_tick publishes tick after tick" ticks_in_turn
+check "its ticks bear the time" ticks_have_a_time
+check "torc_exec tells of a process's start, program and end" tells_of_processes
+check "torc_echo answers, in turn" answers
+check "torc_tick refuses rates and sizes that make no sense" bad_rates
+check "they unload, with their topics" unload
+echo "1..$number"
