@@ -424,7 +424,8 @@ static __attribute__((noinline)) int reserve_slowly(struct torc_publisher *pub,
 	while (r == -EAGAIN) {
 		r = no_room(&attempt);
 		if (r)
-			return r;
+			return r == -EPROTO ? explain(pub, r, length)
+					    : r;
 		r = try_reserve(pub, length, ret_payload);
 	}
 	return r ? explain(pub, r, length) : 0;

@@ -103,6 +103,20 @@ Test(repair, waits_for_the_living_and_mends_after_the_dead)
 	cr_expect_eq(repair(&b, 0), 0);
 }
 
+Test(repair, tells_a_tail_that_nobody_moved)
+{
+	struct bench b;
+
+	bench_make(&b);
+	b.m.ring.shm->tail += 64;
+	cr_expect_eq(outcome(&b, 0), -EPROTO);
+	cr_expect_eq(repair(&b, 0), -EPROTO);
+	/* Somebody may have won it, who lives. */
+	torc_claim_note(&b.p[1].mp, 0, 64);
+	cr_expect_eq(outcome(&b, 0), 0);
+	cr_expect_eq(repair(&b, 0), 0);
+}
+
 Test(repair, lets_a_consumer_pass_what_it_cannot_mend)
 {
 	struct bench b;

@@ -106,6 +106,25 @@ static inline uint64_t torc_claim_find(const struct torc_ring *ring,
 	return shortest;
 }
 
+/*
+ * The tail has passed @position, where the header is zero: false if no slot can
+ * be the winner's.  Its note stays until its header is stored, so that is no
+ * state which publishers leave, but damage.
+ */
+static inline bool torc_claim_is_noted(const struct torc_ring *ring,
+				       uint64_t position)
+{
+	struct torc_mark floor;
+
+	if (torc_claim_starts_at(ring, position) ||
+	    torc_racy_load(torc_header_at(ring, position)))
+		return true;
+	/* Or else it was lapped, and all that was read belongs to others. */
+	torc_fence_acquire();
+	return torc_mark_current(ring, &ring->shm->floor, &floor) ||
+	       torc_distance(position, floor.position) < 0;
+}
+
 /**
  * torc_claim_outcome() - is the claim at a position a dead publisher's?
  * @ring:	the ring, of many publishers; it is only read
@@ -151,7 +170,7 @@ static inline int torc_claim_outcome(const struct torc_ring *ring,
 	found.length = torc_claim_find(ring, position);
 	found.slot = ring->publishers;
 	if (!found.length)
-		return 0;
+		return torc_claim_is_noted(ring, position) ? 0 : -EPROTO;
 	/* The winner and who lost with the same length look alike. */
 	for (uint32_t i = 0; i < ring->publishers; i++) {
 		struct torc_claim claim = torc_claim_read(ring, i);
