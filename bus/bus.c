@@ -217,6 +217,8 @@ int torc_bus_remove(struct torc_bus *bus, const char *address,
 	if (flags & ~TORC_REMOVE_STALE)
 		return torc_fail(-EINVAL, "%s: flags %#x make no sense", address,
 				 flags);
+	if (mapping->remove && !mapping->locate)
+		return mapping->remove(NULL, name, flags);
 	if (!mapping->locate)
 		return torc_fail(-EINVAL, "%s: without a name, it goes with "
 				 "the last who has it", address);

@@ -124,6 +124,7 @@ struct torc_view {
 	size_t ring_size;
 	void *cursors_base;	/* NULL: may not be written (or looked at) */
 	size_t cursors_size;
+	pid_t process;		/* which has a subscription's pages; 0: none */
 };
 
 struct torc_mapping {
@@ -164,15 +165,35 @@ struct torc_mapping {
 	/* Let the objects go, and remove them if nobody else is there. */
 	void (*release)(struct torc_topic *topic);
 
-	/* Remove it; NULL: its file, and the parts beside. */
+	/*
+	 * Remove it; @topic is NULL if topics have no place.  NULL: its file, and the
+	 * parts beside.
+	 */
 	int (*remove)(struct torc_topic *topic, const char *rest,
 		      unsigned int flags);
+
+	/*
+	 * Get a slot for a subscriber, and map what it may write into @view; the
+	 * slot is free again when the descriptor is closed that this returns.
+	 * NULL: slots are taken by locks.
+	 */
+	int (*subscribe)(struct torc_topic *topic, struct torc_view *view,
+			 uint32_t *ret_slot);
+
+	/*
+	 * Sleep while @word holds @value, for @ns at most; 0 or -errno.  Wake who
+	 * does.  NULL: by futexes.
+	 */
+	int (*sleep)(const struct torc_topic *topic, const uint32_t *word,
+		     uint32_t value, uint64_t ns);
+	void (*wake)(const struct torc_topic *topic, const uint32_t *word);
 
 	bool disk;	/* not memory: it stays, and can be written out */
 };
 
 extern const struct torc_mapping torc_mapping_shm, torc_mapping_posix,
-	torc_mapping_file, torc_mapping_sysv, torc_mapping_memfd, torc_mapping_fd, torc_mapping_anon;
+	torc_mapping_file, torc_mapping_sysv, torc_mapping_memfd,
+	torc_mapping_fd, torc_mapping_anon, torc_mapping_dev;
 
 /* The mapping that @address names, and the rest of the address; -EINVAL. */
 int torc_mapping_of(const char *address, const struct torc_mapping **ret,
@@ -413,16 +434,17 @@ uint64_t torc_now_ns(void);
  */
 bool torc_wake_register(void);
 
-/* Wake who sleeps on @word, which has been disarmed, by torc_sleep(). */
-void torc_futex_wake(uint32_t *word);
+/* Wake who sleeps on @word of @topic, which has been disarmed, by torc_sleep(). */
+void torc_wake_sleepers(const struct torc_topic *topic, uint32_t *word);
 /* Disarm @word, and wake those. */
-void torc_wake(uint32_t *word);
+void torc_wake(const struct torc_topic *topic, uint32_t *word);
 
 /*
  * End a wait from another thread or a signal handler: @flag is what the waiter's
  * ready() looks at too, @word (NULL: none) what it sleeps on.
  */
-void torc_interrupt(uint32_t *flag, uint32_t *word);
+void torc_interrupt(const struct torc_topic *topic, uint32_t *flag,
+		    uint32_t *word);
 /* Was @flag set?  Clears it. */
 bool torc_interrupted(uint32_t *flag);
 
@@ -474,9 +496,10 @@ bool torc_wake_barrier(void);
 
 /*
  * Sleep on words, all armed by this: until one is woken, until @ready, for @ns at
- * most.  Polls if there are none.  0, or -EINTR.
+ * most.  Polls if there are none, or several and @topic, that of the first, does
+ * not sleep by futexes.  0, or -EINTR.
  */
-int torc_sleep(uint32_t *const *words, int count, uint64_t ns,
-	       bool (*ready)(void *context), void *context);
+int torc_sleep(const struct torc_topic *topic, uint32_t *const *words, int count,
+	       uint64_t ns, bool (*ready)(void *context), void *context);
 
 #endif /* TORC_INTERNAL_H */

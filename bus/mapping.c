@@ -15,7 +15,7 @@ int torc_mapping_of(const char *address, const struct torc_mapping **ret,
 	static const struct torc_mapping *const mappings[] = {
 		&torc_mapping_shm, &torc_mapping_posix, &torc_mapping_file,
 		&torc_mapping_sysv, &torc_mapping_memfd, &torc_mapping_fd,
-		&torc_mapping_anon,
+		&torc_mapping_anon, &torc_mapping_dev,
 	};
 
 	for (size_t i = 0; i < sizeof(mappings) / sizeof(mappings[0]); i++) {
@@ -30,7 +30,8 @@ int torc_mapping_of(const char *address, const struct torc_mapping **ret,
 	if (strchr(address, ':'))
 		return torc_fail(-EINVAL, "%s: no such kind of address; there "
 				 "are NAME, shm:NAME, posix:NAME, file:PATH, "
-				 "sysv:KEY, memfd:, fd:N and anon:", address);
+				 "sysv:KEY, memfd:, fd:N, anon: and "
+				 "dev:NAME", address);
 	*ret = &torc_mapping_shm;
 	*ret_rest = address;
 	return 0;

@@ -62,7 +62,7 @@ static __attribute__((noinline)) int wake(struct torc_publisher *pub)
 		return 0;
 	pub->stats.woken++;
 	torc_bells_ring(&pub->ringer, pub->topic, &pub->view.ring);
-	torc_futex_wake(word);
+	torc_wake_sleepers(pub->topic, word);
 	return 0;
 }
 
@@ -216,7 +216,8 @@ static int sleep_for_room(void *context, uint64_t ns)
 	struct attempt *attempt = context;
 	uint32_t *word = &attempt->pub->cursors->room_word;
 
-	return torc_sleep(&word, 1, ns, room_or_interrupt, attempt);
+	return torc_sleep(attempt->pub->topic, &word, 1, ns,
+			  room_or_interrupt, attempt);
 }
 
 static int wait_for_room(struct attempt *attempt)
@@ -581,7 +582,8 @@ void torc_pub_abort(struct torc_publisher *pub)
 
 void torc_pub_wake(struct torc_publisher *pub)
 {
-	torc_interrupt(&pub->interrupted, &pub->cursors->room_word);
+	torc_interrupt(pub->topic, &pub->interrupted,
+		       &pub->cursors->room_word);
 }
 
 size_t torc_pub_message_max(const struct torc_publisher *pub)

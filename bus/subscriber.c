@@ -67,7 +67,7 @@ static inline void wake_publishers(struct torc_subscriber *sub)
 {
 	if (sub->room_word &&
 	    torc_unlikely(torc_word_armed(sub->room_word, sub->fences)))
-		torc_wake(sub->room_word);
+		torc_wake(sub->topic, sub->room_word);
 }
 
 /*
@@ -299,16 +299,23 @@ static bool any_interrupted(const struct subs *subs)
 	return interrupted;
 }
 
-/* Nobody wakes a subscriber without a word: then all are polled. */
+/*
+ * Nobody wakes a subscriber without a word, or one that sleeps otherwise than the
+ * first: then all are polled.
+ */
 static int any_sleep(void *context, uint64_t ns)
 {
 	const struct subs *subs = context;
+	const struct torc_topic *topic = subs->subs[0]->topic;
 	uint32_t *words[TORC_WORDS_MAX];
 	int count = 0;
 
-	for (int i = 0; i < subs->count && subs->subs[i]->room_word; i++)
-		words[count++] = &subs->subs[i]->view.ring.cursors->data_word;
-	return torc_sleep(words, count == subs->count ? count : 0, ns,
+	while (count < subs->count && subs->subs[count]->room_word &&
+	       subs->subs[count]->topic->mapping->sleep == topic->mapping->sleep) {
+		words[count] = &subs->subs[count]->view.ring.cursors->data_word;
+		count++;
+	}
+	return torc_sleep(topic, words, count == subs->count ? count : 0, ns,
 			  any_ready, context);
 }
 
@@ -368,7 +375,7 @@ int torc_sub_wait(struct torc_subscriber *sub, int64_t timeout_ns)
 
 void torc_sub_wake(struct torc_subscriber *sub)
 {
-	torc_interrupt(&sub->interrupted,
+	torc_interrupt(sub->topic, &sub->interrupted,
 		       sub->room_word ? &sub->view.ring.cursors->data_word
 				      : NULL);
 }
@@ -449,6 +456,21 @@ static void sign_slot(struct torc_subscriber *sub)
 	torc_store_release(&shm->pid, self.pid);
 }
 
+/* Have the mapping give us a slot. */
+static int get_slot(struct torc_subscriber *sub, uint32_t *ret_slot)
+{
+	int fd;
+
+	torc_fork_hold();
+	fd = sub->topic->mapping->subscribe(sub->topic, &sub->view, ret_slot);
+	sub->forkable.fds[0] = fd;
+	torc_fork_allow();
+	/* Without a slot no word may be written either. */
+	if (fd < 0)
+		sub->room_word = NULL;
+	return fd < 0 ? fd : 0;
+}
+
 /* Lock a slot that nobody has. */
 static int take_slot(struct torc_subscriber *sub, uint32_t *ret_slot)
 {
@@ -478,7 +500,9 @@ static int join(struct torc_subscriber *sub)
 	uint32_t slot = TORC_NO_SLOT;
 	int r = -EACCES;
 
-	if (ring->cursors)
+	if (sub->topic->mapping->subscribe)
+		r = get_slot(sub, &slot);
+	else if (ring->cursors)
 		r = take_slot(sub, &slot);
 	if (r == -EACCES && !lossy)
 		return torc_fail(r, "%s: you may read it, but not its cursors: "

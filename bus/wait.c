@@ -64,24 +64,28 @@ bool torc_wake_barrier(void)
 	return !refused && !membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED);
 }
 
-void torc_futex_wake(uint32_t *word)
+void torc_wake_sleepers(const struct torc_topic *topic, uint32_t *word)
 {
-	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	if (topic->mapping->wake)
+		topic->mapping->wake(topic, word);
+	else
+		syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-void torc_wake(uint32_t *word)
+void torc_wake(const struct torc_topic *topic, uint32_t *word)
 {
 	if (torc_word_disarm(word))
-		torc_futex_wake(word);
+		torc_wake_sleepers(topic, word);
 }
 
-void torc_interrupt(uint32_t *flag, uint32_t *word)
+void torc_interrupt(const struct torc_topic *topic, uint32_t *flag,
+		    uint32_t *word)
 {
 	int saved = errno;
 
 	torc_store_relaxed(flag, 1u);
 	if (word && torc_word_armed(word, true))
-		torc_wake(word);
+		torc_wake(topic, word);
 	errno = saved;
 }
 
@@ -120,15 +124,15 @@ static int futex_sleep(uint32_t *const *words, const uint32_t *values, int count
 		       CLOCK_MONOTONIC) < 0 ? -errno : 0;
 }
 
-int torc_sleep(uint32_t *const *words, int count, uint64_t ns,
-	       bool (*ready)(void *context), void *context)
+int torc_sleep(const struct torc_topic *topic, uint32_t *const *words, int count,
+	       uint64_t ns, bool (*ready)(void *context), void *context)
 {
 	uint64_t poll_ns = ns < TORC_POLL_NS ? ns : TORC_POLL_NS;
 	struct timespec poll = duration(poll_ns);
 	uint32_t values[TORC_WORDS_MAX];
 	int r;
 
-	if (!count)
+	if (!count || (count > 1 && topic->mapping->sleep))
 		return nanosleep(&poll, NULL) ? -EINTR : 0;
 	for (int i = 0; i < count; i++)
 		values[i] = torc_word_arm(words[i]);
@@ -136,7 +140,10 @@ int torc_sleep(uint32_t *const *words, int count, uint64_t ns,
 		ns = poll_ns;
 	if (ready(context))
 		return 0;
-	r = futex_sleep(words, values, count, ns);
+	if (topic->mapping->sleep)
+		r = topic->mapping->sleep(topic, words[0], values[0], ns);
+	else
+		r = futex_sleep(words, values, count, ns);
 	/* A kernel that cannot wait for several (before 5.16). */
 	if (r == -ENOSYS)
 		return nanosleep(&poll, NULL) ? -EINTR : 0;

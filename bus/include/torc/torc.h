@@ -188,7 +188,9 @@ struct torc_topic_options {
  *		"memfd:" or
  *		"memfd:LABEL" (a new one without a name, handed on as a
  *		descriptor), "fd:N" (one that was handed on), "anon:" (a new one
- *		for this process and the children it forks)
+ *		for this process and the children it forks), "dev:NAME" (one of
+ *		the driver's, /dev/torc/NAME; for making it also "dev:NAME,MEMORY"
+ *		or "dev:NAME,MEMORY,CACHE", as torc(4) has them)
  * @options:	NULL for opening what is there
  * @ret_topic:	the topic
  *
@@ -225,7 +227,8 @@ TORC_API const char *torc_topic_name(const struct torc_topic *topic);
 TORC_API int torc_topic_fd(const struct torc_topic *topic);
 
 struct torc_topic_info {
-	const char *mapping;	/* "shm", "posix", "file", "sysv", "memfd", "anon" */
+	const char *mapping;	/* "shm", "posix", "file", "sysv", "memfd", "anon",
+				   "dev" */
 	const char *type;	/* lives as long as the topic; "" if none */
 	unsigned int flags;	/* TORC_MANY, TORC_PERSISTENT, TORC_REOPENED */
 	uint32_t publisher_slots;
