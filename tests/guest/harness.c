@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#include "harness.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SKIPPED 77
+
+static struct harness_test *first, **last = &first;
+
+void harness_register(struct harness_test *test)
+{
+	*last = test;
+	last = &test->next;
+}
+
+void harness_fail(const char *file, int line, const char *format, ...)
+{
+	char text[400];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	printf("# %s:%d: %s\n", file, line, text);
+	fflush(stdout);
+	_exit(1);
+}
+
+void harness_skip(const char *reason)
+{
+	printf("# skipped: %s\n", reason);
+	fflush(stdout);
+	_exit(SKIPPED);
+}
+
+pid_t child_start(void (*body)(const void *context), const void *context)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid)
+		return pid;
+	body(context);
+	fflush(stdout);
+	_exit(0);
+}
+
+int child_end(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		CHECK(errno == EINTR);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+unsigned int harness_seconds(unsigned int seconds, unsigned int seconds_long)
+{
+	return getenv("TORC_LONG") ? seconds_long : seconds;
+}
+
+uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void run_in_time(const void *context)
+{
+	const struct harness_test *test = context;
+
+	/* Its children too are ended by the guest's end at the latest. */
+	alarm(harness_seconds(60, 1000));
+	test->run();
+}
+
+/* Arguments choose tests. */
+static bool chosen(const char *name, int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(name, argv[i]))
+			return true;
+	return argc == 1;
+}
+
+int main(int argc, char **argv)
+{
+	int number = 0, failed = 0, status;
+
+	for (struct harness_test *test = first; test; test = test->next) {
+		if (!chosen(test->name, argc, argv))
+			continue;
+		status = child_end(child_start(run_in_time, test));
+		failed += status && status != SKIPPED;
+		if (status < 0)
+			printf("# ended by signal %d\n", -status);
+		printf("%sok %d - %s%s\n",
+		       status && status != SKIPPED ? "not " : "", ++number,
+		       test->name, status == SKIPPED ? " # SKIP" : "");
+		fflush(stdout);
+	}
+	printf("1..%d\n", number);
+	return failed != 0;
+}

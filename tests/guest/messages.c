@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Goal: processes exchange messages over the driver's topics as they do over any
+ * other: every byte, order, exact losses, waking, whatever holds the memory.
+ * Method: libtorc with dev: addresses, one pass per way to hold the memory.
+ */
+#include "topics.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <torc/torc.h>
+
+#define MESSAGES 3000
+#define LENGTH_MAX 600
+
+/* ---- Messages whose content tells who sent which ------------------------- */
+
+struct stamp {
+	uint32_t sender, number;
+};
+
+static size_t stamped_length(uint32_t sender, uint32_t number)
+{
+	return sizeof(struct stamp) + (number * 37u + sender * 11u) % LENGTH_MAX;
+}
+
+static void fill(unsigned char *payload, uint32_t sender, uint32_t number)
+{
+	struct stamp stamp = { sender, number };
+	size_t length = stamped_length(sender, number);
+
+	memcpy(payload, &stamp, sizeof(stamp));
+	for (size_t i = sizeof(stamp); i < length; i++)
+		payload[i] = (unsigned char)(number + sender * 7u + i);
+}
+
+static struct stamp check_content(const struct torc_message *message)
+{
+	unsigned char want[sizeof(struct stamp) + LENGTH_MAX];
+	struct stamp stamp;
+
+	CHECK(message->length >= sizeof(stamp));
+	memcpy(&stamp, message->data, sizeof(stamp));
+	CHECK_EQ(message->length, stamped_length(stamp.sender, stamp.number));
+	fill(want, stamp.sender, stamp.number);
+	CHECK(!memcmp(want, message->data, message->length));
+	return stamp;
+}
+
+static void publish(struct torc_publisher *pub, uint32_t sender, uint32_t number)
+{
+	unsigned char payload[sizeof(struct stamp) + LENGTH_MAX];
+
+	fill(payload, sender, number);
+	MUST(torc_pub_publish(pub, payload, stamped_length(sender, number)));
+}
+
+/* Wait for the next message, and check what is in it. */
+static struct stamp receive(struct torc_subscriber *sub)
+{
+	unsigned char buffer[sizeof(struct stamp) + LENGTH_MAX];
+	struct torc_message message;
+
+	MUST(torc_sub_wait(sub, 30000000000));
+	MUST(torc_sub_receive(sub, buffer, sizeof(buffer), &message));
+	return check_content(&message);
+}
+
+static void publish_number(struct torc_publisher *pub, uint32_t number)
+{
+	MUST(torc_pub_publish(pub, &number, sizeof(number)));
+}
+
+/* ---- Participants in processes of their own ------------------------------ */
+
+struct sender {
+	const char *address;
+	uint32_t number;
+};
+
+static void send_all(const void *context)
+{
+	const struct sender *sender = context;
+	struct torc_topic *topic = topic_open(sender->address, 0);
+	struct torc_publisher *pub = pub_open(topic, TORC_FULL_WAIT);
+
+	for (uint32_t i = 0; i < MESSAGES; i++)
+		publish(pub, sender->number, i);
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+}
+
+#define SENDERS 2
+#define RECEIVERS 2
+
+struct receiver {
+	struct torc_subscriber *sub;
+	uint64_t order;	/* hash of who came when */
+};
+
+static void receive_all(struct receiver *receiver, uint32_t senders)
+{
+	uint32_t next[SENDERS] = { 0 };
+	struct stamp stamp;
+
+	receiver->order = 1469598103934665603u;
+	for (uint32_t i = 0; i < senders * MESSAGES; i++) {
+		stamp = receive(receiver->sub);
+		CHECK(stamp.sender < senders);
+		CHECK_EQ(stamp.number, next[stamp.sender]);
+		next[stamp.sender]++;
+		receiver->order = (receiver->order ^ stamp.sender) *
+				  1099511628211u;
+	}
+	CHECK_EQ(torc_sub_receive(receiver->sub, &stamp, sizeof(stamp),
+				  &(struct torc_message){ .length = 0 }),
+		 -EAGAIN);
+}
+
+/* Subscribers join before @ready_fd is closed, then tell the order they saw. */
+struct receiving {
+	const char *address;
+	uint32_t senders;
+	int ready_fd, result_fd;
+};
+
+static void receive_in_child(const void *context)
+{
+	const struct receiving *receiving = context;
+	struct torc_topic *topic = topic_open(receiving->address, 0);
+	struct receiver receiver = { .sub = sub_open(topic, 0) };
+
+	CHECK_EQ(write(receiving->ready_fd, "", 1), 1);
+	receive_all(&receiver, receiving->senders);
+	CHECK_EQ(write(receiving->result_fd, &receiver.order,
+		       sizeof(receiver.order)), sizeof(receiver.order));
+	torc_sub_close(receiver.sub);
+	torc_topic_close(topic);
+}
+
+/* Many messages from @senders processes to RECEIVERS, laps of the ring. */
+static void exchange(const char *address, uint32_t senders)
+{
+	struct torc_topic *topic = topic_create(
+		address, senders > 1 ? TORC_MANY : 0, 65536);
+	struct sender sender[SENDERS];
+	struct receiving receiving = { address, senders, -1, -1 };
+	pid_t pids[SENDERS + RECEIVERS];
+	uint64_t order[RECEIVERS];
+	int ready[2], result[2];
+	char byte;
+
+	CHECK(!pipe(ready) && !pipe(result));
+	receiving.ready_fd = ready[1];
+	receiving.result_fd = result[1];
+	for (int i = 0; i < RECEIVERS; i++)
+		pids[i] = child_start(receive_in_child, &receiving);
+	for (int i = 0; i < RECEIVERS; i++)
+		CHECK_EQ(read(ready[0], &byte, 1), 1);
+	for (uint32_t i = 0; i < senders; i++) {
+		sender[i] = (struct sender){ address, i };
+		pids[RECEIVERS + i] = child_start(send_all, &sender[i]);
+	}
+	for (uint32_t i = 0; i < RECEIVERS + senders; i++)
+		CHECK_EQ(child_end(pids[i]), 0);
+	for (int i = 0; i < RECEIVERS; i++)
+		CHECK_EQ(read(result[0], &order[i], sizeof(order[i])),
+			 sizeof(order[i]));
+	CHECK(order[0] == order[1]);
+	topic_destroy(topic, address);
+}
+
+/* ---- Tests, for each way to hold the memory ------------------------------ */
+
+TEST(one_publisher_reaches_several_subscribers_byte_for_byte)
+{
+	for_each_kind(address)
+		exchange(address, 1);
+}
+
+TEST(several_publishers_come_in_one_order_for_all)
+{
+	for_each_kind(address)
+		exchange(address, 2);
+}
+
+TEST(a_full_ring_refuses_until_there_is_room)
+{
+	for_each_kind(address) {
+		struct torc_topic *topic = topic_create(address, 0, 4096);
+		struct torc_subscriber *sub = sub_open(topic, 0);
+		struct torc_publisher *pub = pub_open(topic, TORC_FULL_FAIL);
+		unsigned char payload[512] = { 0 }, got[512];
+		struct torc_message message;
+		int sent = 0, r;
+
+		while (!(r = torc_pub_publish(pub, payload, sizeof(payload)))) {
+			payload[0]++;
+			sent++;
+			CHECK(sent < 9);
+		}
+		CHECK_EQ(r, -EAGAIN);
+		CHECK(sent > 5);
+		for (int i = 0; i < sent; i++) {
+			MUST(torc_sub_receive(sub, got, sizeof(got), &message));
+			CHECK_EQ(got[0], i);
+		}
+		MUST(torc_pub_publish(pub, payload, sizeof(payload)));
+		torc_sub_close(sub);
+		torc_pub_close(pub);
+		topic_destroy(topic, address);
+	}
+}
+
+TEST(a_lapped_subscriber_is_told_exactly_what_it_lost)
+{
+	for_each_kind(address) {
+		struct torc_topic *topic = topic_create(address, 0, 8192);
+		struct torc_subscriber *sub = sub_open(topic, TORC_SUB_LOSSY);
+		struct torc_publisher *pub = pub_open(topic, TORC_FULL_FAIL);
+		struct torc_message message;
+		uint32_t number = 0, got = 0, sent = 0;
+
+		for (int round = 0; round < 20; round++) {
+			for (int i = 0; i < 50 * round; i++)
+				publish_number(pub, sent++);
+			while (!torc_sub_receive(sub, &number, sizeof(number),
+						 &message)) {
+				got++;
+				CHECK_EQ(number + 1,
+					 got + torc_sub_lost(sub));
+			}
+			CHECK_EQ(got + torc_sub_lost(sub), sent);
+		}
+		CHECK(torc_sub_lost(sub) > 0);
+		torc_sub_close(sub);
+		torc_pub_close(pub);
+		topic_destroy(topic, address);
+	}
+}
+
+static void publish_now_and_then(const void *context)
+{
+	struct torc_topic *topic = topic_open(context, 0);
+	struct torc_publisher *pub = pub_open(topic, TORC_FULL_WAIT);
+
+	for (uint32_t i = 0; i < 20; i++) {
+		usleep(20000);
+		publish(pub, 0, i);
+	}
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+}
+
+TEST(a_sleeping_subscriber_is_woken_by_each_message)
+{
+	for_each_kind(address) {
+		struct torc_topic *topic = topic_create(address, 0, 65536);
+		struct torc_subscriber *sub = sub_open(topic, 0);
+		pid_t pid = child_start(publish_now_and_then, address);
+
+		for (uint32_t i = 0; i < 20; i++)
+			CHECK_EQ(receive(sub).number, i);
+		CHECK_EQ(child_end(pid), 0);
+		torc_sub_close(sub);
+		topic_destroy(topic, address);
+	}
+}
+
+static void receive_slowly(const void *context)
+{
+	struct torc_topic *topic = topic_open(context, 0);
+	struct torc_subscriber *sub = sub_open(topic, TORC_SUB_OLDEST);
+
+	for (uint32_t i = 0; i < 200; i++) {
+		if (i % 50 == 0)
+			usleep(20000);
+		CHECK_EQ(receive(sub).number, i);
+	}
+	torc_sub_close(sub);
+	torc_topic_close(topic);
+}
+
+TEST(a_publisher_sleeps_until_there_is_room)
+{
+	for_each_kind(address) {
+		struct torc_topic *topic = topic_create(address, 0, 16384);
+		struct torc_publisher *pub = pub_open(topic, TORC_FULL_WAIT);
+		struct torc_pub_stats stats;
+		pid_t pid;
+
+		publish(pub, 0, 0);
+		pid = child_start(receive_slowly, address);
+		wait_for_participants(topic, TORC_SUBSCRIBER, 1);
+		for (uint32_t i = 1; i < 200; i++)
+			publish(pub, 0, i);
+		CHECK_EQ(child_end(pid), 0);
+		torc_pub_get_stats(pub, &stats);
+		CHECK(stats.blocked > 0);
+		torc_pub_close(pub);
+		topic_destroy(topic, address);
+	}
+}
