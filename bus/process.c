@@ -13,10 +13,23 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+/*
+ * 0 if /proc does not show the processes of our namespace: after unshare(1), say,
+ * it may still be the parent's.  Then our PID is another process's there, and
+ * nobody's can be judged.
+ */
 static uint64_t own_pid_namespace(void)
 {
+	char self[16], pid[16];
+	ssize_t n = readlink("/proc/self", self, sizeof(self) - 1);
 	struct stat st;
 
+	if (n < 0)
+		return 0;
+	self[n] = '\0';
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	if (strcmp(self, pid))
+		return 0;
 	return stat("/proc/self/ns/pid", &st) ? 0 : st.st_ino;
 }
 
