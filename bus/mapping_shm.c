@@ -33,9 +33,13 @@
 static void part_name(const unsigned char id[16], const char *part,
 		      char name[FILE_NAME_MAX])
 {
+	static const char digits[] = "0123456789abcdef";
+
 	name[0] = '.';
-	for (int i = 0; i < 16; i++)
-		snprintf(name + 1 + 2 * i, 3, "%02x", id[i]);
+	for (int i = 0; i < 16; i++) {
+		name[1 + 2 * i] = digits[id[i] >> 4];
+		name[2 + 2 * i] = digits[id[i] & 15];
+	}
 	snprintf(name + 33, FILE_NAME_MAX - 33, ".%s", part);
 }
 
