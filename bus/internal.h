@@ -37,7 +37,9 @@ int torc_check_reserved(const char *what, const void *reserved, size_t size);
  */
 int torc_lock_set(int fd, short type, uint64_t first, uint64_t length);
 
-/* The same, trying for a while where a lock is held for moments only. */
+/* A pause before trying again where a lock is held for moments only. */
+bool torc_lock_pause(int *tries);
+/* torc_lock_set() of one byte, trying so for a while. */
 int torc_lock_set_patiently(int fd, short type, uint64_t first);
 
 /* 1 if another description holds a write lock there, 0 if not, or an error. */
@@ -346,6 +348,9 @@ int torc_topic_remove(const struct torc_mapping *mapping,
 
 int torc_topic_map(struct torc_topic *topic, enum torc_access access,
 		   struct torc_view *ret_view);
+/* The same without taking part. */
+int torc_topic_attach(struct torc_topic *topic, enum torc_access access,
+		      struct torc_view *ret_view);
 void torc_topic_unmap(struct torc_topic *topic, struct torc_view *view);
 
 /*
@@ -355,6 +360,13 @@ void torc_topic_unmap(struct torc_topic *topic, struct torc_view *view);
  */
 int torc_publisher_alive(const struct torc_ring *ring, int fd, uint32_t slot);
 int torc_subscriber_alive(const struct torc_ring *ring, int fd, uint32_t slot);
+
+/*
+ * Is the process there that signed a slot?  If not, and the slot is locked, somebody
+ * is about to sign it, or is only looking whether its owner died.
+ */
+bool torc_publisher_present(const struct torc_ring *ring, uint32_t slot);
+bool torc_subscriber_present(const struct torc_ring *ring, uint32_t slot);
 
 /* ---- subscriber.c, for sets --------------------------------------------- */
 
@@ -377,7 +389,7 @@ struct torc_seat *torc_sub_seat(struct torc_subscriber *sub);
 bool torc_sub_ready(struct torc_subscriber *sub);
 /* It has not: wake publishers that wait for room. */
 void torc_sub_settle(struct torc_subscriber *sub);
-/* Pass over the claim of a dead publisher, if it is that which holds us up. */
+/* Pass over the claims of dead publishers, if it is these that hold us up. */
 bool torc_sub_skip_dead(struct torc_subscriber *sub);
 
 /* ---- set.c -------------------------------------------------------------- */
@@ -389,9 +401,9 @@ void torc_set_settle(struct torc_set *set);
 
 /*
  * The seam for a mapping whose sleepers are woken otherwise (a device, whose pages
- * may not carry a futex): all waking of subscribers passes publisher.c:wake(), of
- * publishers subscriber.c:wake_publishers(); all sleeping torc_sleep() (blocking)
- * and torc_bell_hang() (descriptors: what it adds to the epoll instance is what
+ * may not carry a futex): all waking of subscribers passes publisher.c:wake() or
+ * repair.c:wake_all(), of publishers subscriber.c:wake_publishers(); all sleeping
+ * torc_sleep() (blocking) and torc_bell_hang() (descriptors: what it adds to the epoll instance is what
  * rings).
  */
 
@@ -423,6 +435,24 @@ struct torc_ringer *torc_ringer_free(struct torc_ringer *ringer);
 
 /* Remove @file if it is a bell that nobody hears; 1 if so. */
 int torc_bell_clean(struct torc_bus *bus, const char *file);
+
+/* ---- repair.c: what the dead left --------------------------------------- */
+
+/* Open locks and cursors for locking into @forkable->fds, in this order. */
+int torc_describe_locks(struct torc_topic *topic, struct torc_forkable *forkable);
+
+struct torc_repairer {
+	const struct torc_ring *ring;		/* writable */
+	const struct torc_forkable *forkable;	/* torc_describe_locks() */
+	uint32_t own_slot;	/* its publisher's; TORC_PUBLISHERS_MAX: none */
+};
+
+/* Mend the claim at @position if it is a dead publisher's; 1 if so: then wake. */
+int torc_repair_claim(struct torc_repairer *repairer, uint64_t position);
+/* Those of all dead publishers; how many. */
+int torc_repair_claims(struct torc_repairer *repairer);
+/* Free a subscriber's slot if it died; true if so. */
+bool torc_repair_subscriber(struct torc_repairer *repairer, uint32_t slot);
 
 /* ---- wait.c ------------------------------------------------------------- */
 

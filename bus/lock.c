@@ -24,18 +24,22 @@ int torc_lock_set(int fd, short type, uint64_t first, uint64_t length)
 	return errno == EACCES ? -EAGAIN : -errno;
 }
 
-int torc_lock_set_patiently(int fd, short type, uint64_t first)
+bool torc_lock_pause(int *tries)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
-	int r;
 
-	for (int tries = 0; tries < 1000; tries++) {
+	nanosleep(&pause, NULL);
+	return ++*tries < 1000;
+}
+
+int torc_lock_set_patiently(int fd, short type, uint64_t first)
+{
+	int tries = 0, r;
+
+	do
 		r = torc_lock_set(fd, type, first, 1);
-		if (r != -EAGAIN)
-			return r;
-		nanosleep(&pause, NULL);
-	}
-	return -EBUSY;
+	while (r == -EAGAIN && torc_lock_pause(&tries));
+	return r == -EAGAIN ? -EBUSY : r;
 }
 
 int torc_lock_probe(int fd, uint64_t first)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Publishers: taking a slot, publishing, and what to do without room: wait,
- * clear dead participants away, mend what they left.
+ * Publishers: taking a slot, publishing, and what to do without room: wait, or
+ * have the dead cleared away.
  */
 #include "internal.h"
 
@@ -47,11 +47,6 @@ static int locks_fd(const struct torc_publisher *pub)
 	return pub->forkable.fds[0];
 }
 
-static int cursors_fd(const struct torc_publisher *pub)
-{
-	return pub->forkable.fds[1];
-}
-
 /* ---- Waking subscribers ------------------------------------------------- */
 
 static __attribute__((noinline)) int wake(struct torc_publisher *pub)
@@ -66,90 +61,25 @@ static __attribute__((noinline)) int wake(struct torc_publisher *pub)
 	return 0;
 }
 
-/* ---- Dead publishers ---------------------------------------------------- */
+/* ---- The dead ----------------------------------------------------------- */
 
-/* Take a slot's lock, if its owner is dead; it is ours from then on. */
-static bool seize(void *context, uint32_t slot)
+static struct torc_repairer repairer_of(struct torc_publisher *pub)
 {
-	struct torc_publisher *pub = context;
-
-	if (slot == pub->slot_index)
-		return false;
-	if (torc_lock_set(locks_fd(pub), F_WRLCK, TORC_LOCK_PUBLISHER + slot, 1))
-		return false;
-	/* closefrom() may have dropped the lock of one who lives. */
-	return !torc_publisher_alive(&pub->view.ring, locks_fd(pub), slot);
-}
-
-/* Let go of all slots but our own. */
-static void unseize(struct torc_publisher *pub)
-{
-	uint64_t own = TORC_LOCK_PUBLISHER + pub->slot_index;
-
-	if (pub->slot_index)
-		torc_lock_set(locks_fd(pub), F_UNLCK, TORC_LOCK_PUBLISHER,
-			      pub->slot_index);
-	torc_lock_set(locks_fd(pub), F_UNLCK, own + 1,
-		      TORC_LOCK_PUBLISHER + TORC_PUBLISHERS_MAX - own);
-}
-
-/* Mend the claim at @position if it is a dead publisher's; 1 if so. */
-static int mend(struct torc_publisher *pub, uint64_t position)
-{
-	const struct torc_death death = { seize, pub };
-	int r;
-
-	r = torc_lock_set(locks_fd(pub), F_WRLCK, TORC_LOCK_REPAIR, 1);
-	if (r)
-		return r == -EAGAIN ? 0 : r;	/* another one is at it */
-	r = torc_claim_repair(&pub->view.ring, position, &death);
-	unseize(pub);
-	torc_lock_set(locks_fd(pub), F_UNLCK, TORC_LOCK_REPAIR, 1);
-	if (r > 0) {
-		pub->stats.repaired++;
-		wake(pub);
-	}
-	return r;
+	return (struct torc_repairer){ &pub->view.ring, &pub->forkable,
+				       pub->slot_index };
 }
 
 /* Mend what is left of all dead publishers. */
 static int mend_all(struct torc_publisher *pub)
 {
-	const struct torc_ring *ring = &pub->view.ring;
-	uint64_t position;
-	int r = 0;
+	struct torc_repairer repairer = repairer_of(pub);
+	int r = torc_repair_claims(&repairer);
 
-	for (uint32_t i = 0; ring->kind == TORC_KIND_MP && r >= 0 &&
-			     i < ring->publishers; i++) {
-		if (i == pub->slot_index || torc_claim_settled(ring, i,
-							       &position) ||
-		    torc_publisher_alive(ring, locks_fd(pub), i))
-			continue;
-		r = mend(pub, position);
+	if (r > 0) {
+		pub->stats.repaired += (uint64_t)r;
+		wake(pub);
 	}
 	return r < 0 ? r : 0;
-}
-
-/* ---- Subscribers in the way --------------------------------------------- */
-
-/* Free the slot of a subscriber that died; true if it did. */
-static bool clear_dead_subscriber(struct torc_publisher *pub, uint32_t slot)
-{
-	const struct torc_ring *ring = &pub->view.ring;
-	struct torc_subscriber_slot_shm *shm = torc_subscriber_slot(ring, slot);
-	uint64_t lock = TORC_LOCK_SUBSCRIBER + slot;
-	bool dead = false;
-
-	if (torc_lock_set(cursors_fd(pub), F_WRLCK, lock, 1))
-		return false;
-	if (torc_load_relaxed(&shm->state) == TORC_SUBSCRIBER_LOSSLESS &&
-	    !torc_subscriber_alive(ring, cursors_fd(pub), slot)) {
-		torc_store_relaxed(&shm->pid, 0);
-		torc_store_release(&shm->state, TORC_SUBSCRIBER_FREE);
-		dead = true;
-	}
-	torc_lock_set(cursors_fd(pub), F_UNLCK, lock, 1);
-	return dead;
 }
 
 static void evict(struct torc_publisher *pub, uint32_t slot)
@@ -214,9 +144,12 @@ static bool room_or_interrupt(void *context)
 static int sleep_for_room(void *context, uint64_t ns)
 {
 	struct attempt *attempt = context;
-	uint32_t *word = &attempt->pub->cursors->room_word;
+	struct torc_publisher *pub = attempt->pub;
+	/* Another publisher's commit, too, may be what makes room. */
+	uint32_t *words[] = { &pub->cursors->room_word,
+			      &pub->cursors->data_word };
 
-	return torc_sleep(attempt->pub->topic, &word, 1, ns,
+	return torc_sleep(pub->topic, words, stuck(pub) ? 2 : 1, ns,
 			  room_or_interrupt, attempt);
 }
 
@@ -237,14 +170,25 @@ static int wait_for_room(struct attempt *attempt)
 /* Clear the way: 1 if something was done about it. */
 static int clear_way(struct torc_publisher *pub, uint64_t now)
 {
+	struct torc_repairer repairer = repairer_of(pub);
+	int r = 0;
+
 	if (now - pub->looked_at < LOOK_AFTER_NS)
 		return 0;
 	pub->looked_at = now;
-	if (stuck(pub))
-		return mend(pub, pub->mp.stuck_at);
-	if (blocker(pub) < pub->view.ring.subscribers)
-		return clear_dead_subscriber(pub, blocker(pub));
-	return 0;
+	if (stuck(pub)) {
+		r = torc_repair_claim(&repairer, pub->mp.stuck_at);
+		if (r > 0) {
+			pub->stats.repaired++;
+			wake(pub);
+		}
+	} else if (blocker(pub) < pub->view.ring.subscribers) {
+		r = torc_repair_subscriber(&repairer, blocker(pub));
+	}
+	/* Where one has died, others may have, too. */
+	if (r > 0)
+		pub->looked_at = 0;
+	return r;
 }
 
 static int evict_when_due(struct attempt *attempt, uint64_t now)
@@ -612,32 +556,54 @@ static int explain_busy(const struct torc_publisher *pub)
 			 torc_load_relaxed(&torc_publisher_slot(ring, 0)->pid));
 }
 
-/* Lock a slot that nobody has, and whose last owner left nothing. */
+/*
+ * Lock a slot that nobody has, and whose last owner left nothing.  -EAGAIN: one
+ * may be had in a moment.
+ */
 static int take_slot(struct torc_publisher *pub)
 {
 	const struct torc_ring *ring = &pub->view.ring;
+	bool passing = false;
 	uint64_t position;
 	int r;
 
 	for (uint32_t i = 0; i < ring->publishers; i++) {
 		r = torc_lock_set(locks_fd(pub), F_WRLCK,
 				  TORC_LOCK_PUBLISHER + i, 1);
-		if (r == -EAGAIN)
+		if (r == -EAGAIN) {
+			passing |= !torc_publisher_present(ring, i);
 			continue;
+		}
 		if (r)
 			return torc_fail(r, "%s: cannot lock a publisher slot: "
 					 "%s", pub->topic->name,
 					 strerrordesc_np(-r));
-		if (!torc_publisher_alive(ring, locks_fd(pub), i) &&
-		    (ring->kind == TORC_KIND_SP ||
-		     torc_claim_settled(ring, i, &position) == 1)) {
-			pub->slot_index = i;
-			return 0;
+		if (!torc_publisher_alive(ring, locks_fd(pub), i)) {
+			if (ring->kind == TORC_KIND_SP ||
+			    torc_claim_settled(ring, i, &position) == 1) {
+				pub->slot_index = i;
+				return 0;
+			}
+			passing = true;
 		}
 		torc_lock_set(locks_fd(pub), F_UNLCK, TORC_LOCK_PUBLISHER + i,
 			      1);
 	}
-	return explain_busy(pub);
+	return passing ? -EAGAIN : -EBUSY;
+}
+
+/* What the dead left would be in the way of who takes their slots. */
+static int take_slot_patiently(struct torc_publisher *pub)
+{
+	int tries = 0, r;
+
+	pub->slot_index = TORC_PUBLISHERS_MAX;
+	do {
+		r = mend_all(pub);
+		if (!r)
+			r = take_slot(pub);
+	} while (r == -EAGAIN && torc_lock_pause(&tries));
+	return r == -EAGAIN || r == -EBUSY ? explain_busy(pub) : r;
 }
 
 static void sign_slot(struct torc_publisher *pub)
@@ -663,11 +629,7 @@ static int join(struct torc_publisher *pub)
 	const struct torc_ring *ring = &pub->view.ring;
 	int r;
 
-	/* What the dead left would be in the way of who takes their slots. */
-	pub->slot_index = ring->publishers;
-	r = mend_all(pub);
-	if (!r)
-		r = take_slot(pub);
+	r = take_slot_patiently(pub);
 	if (r)
 		return r == -EPROTO ? explain(pub, r, 0) : r;
 	r = pub->many ? torc_mp_init(&pub->mp, ring, pub->slot_index)
@@ -675,26 +637,6 @@ static int join(struct torc_publisher *pub)
 	if (r)
 		return explain(pub, r, 0);
 	sign_slot(pub);
-	return 0;
-}
-
-static int describe_locks(struct torc_publisher *pub)
-{
-	static const enum torc_object objects[] = { TORC_OBJECT_LOCKS,
-						    TORC_OBJECT_CURSORS };
-	struct torc_topic *topic = pub->topic;
-
-	for (int i = 0; i < 2; i++) {
-		int fd;
-
-		torc_fork_hold();
-		fd = topic->mapping->describe(topic, objects[i], O_RDWR);
-		pub->forkable.fds[i] = fd;
-		torc_fork_allow();
-		if (fd < 0)
-			return torc_fail(fd, "%s: cannot open its locks: %s",
-					 topic->name, strerrordesc_np(-fd));
-	}
 	return 0;
 }
 
@@ -734,7 +676,7 @@ int torc_pub_open(struct torc_topic *topic,
 		if (topic->mapping->disk)
 			open_on_disk(pub);
 		pub->cursors = pub->view.ring.cursors;
-		r = describe_locks(pub);
+		r = torc_describe_locks(topic, &pub->forkable);
 	}
 	if (!r)
 		r = join(pub);

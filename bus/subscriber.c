@@ -90,7 +90,7 @@ static bool publisher_dead(void *context, uint32_t slot)
 	return !torc_publisher_alive(&sub->view.ring, locks_fd(sub), slot);
 }
 
-bool torc_sub_skip_dead(struct torc_subscriber *sub)
+static bool skip_claim(struct torc_subscriber *sub)
 {
 	const struct torc_death death = { publisher_dead, sub };
 	const struct torc_ring *ring = &sub->view.ring;
@@ -110,6 +110,16 @@ bool torc_sub_skip_dead(struct torc_subscriber *sub)
 		return false;
 	torc_consumer_skip(c, claim.length);
 	return true;
+}
+
+bool torc_sub_skip_dead(struct torc_subscriber *sub)
+{
+	bool skipped = false;
+
+	/* Those who died at once have claims one after the other. */
+	while (skip_claim(sub))
+		skipped = true;
+	return skipped;
 }
 
 /* There was nothing, or an error. */
@@ -471,14 +481,13 @@ static int get_slot(struct torc_subscriber *sub, uint32_t *ret_slot)
 	return fd < 0 ? fd : 0;
 }
 
-/* Lock a slot that nobody has. */
+/* Lock a slot that nobody has.  -EAGAIN: one may be had in a moment. */
 static int take_slot(struct torc_subscriber *sub, uint32_t *ret_slot)
 {
 	const struct torc_ring *ring = &sub->view.ring;
-	int r, fd = describe(sub, 0, TORC_OBJECT_CURSORS);
+	int r, fd = sub->forkable.fds[0];
+	bool passing = false;
 
-	if (fd < 0)
-		return fd;
 	for (uint32_t i = 0; i < ring->subscribers; i++) {
 		r = torc_lock_set(fd, F_WRLCK, TORC_LOCK_SUBSCRIBER + i, 1);
 		if (!r && !torc_subscriber_alive(ring, fd, i)) {
@@ -489,8 +498,22 @@ static int take_slot(struct torc_subscriber *sub, uint32_t *ret_slot)
 			torc_lock_set(fd, F_UNLCK, TORC_LOCK_SUBSCRIBER + i, 1);
 		else if (r != -EAGAIN)
 			return r;
+		else
+			passing |= !torc_subscriber_present(ring, i);
 	}
-	return -EUSERS;
+	return passing ? -EAGAIN : -EUSERS;
+}
+
+static int take_slot_patiently(struct torc_subscriber *sub, uint32_t *ret_slot)
+{
+	int tries = 0, r = describe(sub, 0, TORC_OBJECT_CURSORS);
+
+	if (r < 0)
+		return r;
+	do
+		r = take_slot(sub, ret_slot);
+	while (r == -EAGAIN && torc_lock_pause(&tries));
+	return r == -EAGAIN ? -EUSERS : r;
 }
 
 static int join(struct torc_subscriber *sub)
@@ -503,7 +526,7 @@ static int join(struct torc_subscriber *sub)
 	if (sub->topic->mapping->subscribe)
 		r = get_slot(sub, &slot);
 	else if (ring->cursors)
-		r = take_slot(sub, &slot);
+		r = take_slot_patiently(sub, &slot);
 	if (r == -EACCES && !lossy)
 		return torc_fail(r, "%s: you may read it, but not its cursors: "
 				 "be lossy, or ask its owner for another "

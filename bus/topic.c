@@ -283,16 +283,9 @@ int torc_topic_fd(const struct torc_topic *topic)
 
 /* ---- Mapping ------------------------------------------------------------ */
 
-int torc_topic_map(struct torc_topic *topic, enum torc_access access,
-		   struct torc_view *ret_view)
+static int explain_mapping(const struct torc_topic *topic,
+			   enum torc_access access, int r)
 {
-	struct torc_view view = { .ring_base = NULL };
-	int r = 0;
-
-	if (access != TORC_ACCESS_LOOK)
-		r = hold(topic);
-	if (!r)
-		r = topic->mapping->map(topic, access, &view);
 	if (r == -ENOENT)
 		return torc_fail(-ENOENT, "%s: was removed meanwhile",
 				 topic->name);
@@ -304,8 +297,17 @@ int torc_topic_map(struct torc_topic *topic, enum torc_access access,
 				 "another mode", topic->name,
 				 access == TORC_ACCESS_PUBLISH ? "publish to"
 							       : "read");
+	return r;
+}
+
+int torc_topic_attach(struct torc_topic *topic, enum torc_access access,
+		      struct torc_view *ret_view)
+{
+	struct torc_view view = { .ring_base = NULL };
+	int r = topic->mapping->map(topic, access, &view);
+
 	if (r)
-		return r;
+		return explain_mapping(topic, access, r);
 	r = torc_ring_attach(&view.ring, view.ring_base, view.ring_size,
 			     view.cursors_base, view.cursors_size);
 	/* What was checked at opening may have been changed since. */
@@ -322,6 +324,15 @@ int torc_topic_map(struct torc_topic *topic, enum torc_access access,
 	}
 	*ret_view = view;
 	return 0;
+}
+
+int torc_topic_map(struct torc_topic *topic, enum torc_access access,
+		   struct torc_view *ret_view)
+{
+	int r = access == TORC_ACCESS_LOOK ? 0 : hold(topic);
+
+	return r ? explain_mapping(topic, access, r)
+		 : torc_topic_attach(topic, access, ret_view);
 }
 
 void torc_topic_unmap(struct torc_topic *topic, struct torc_view *view)
@@ -349,28 +360,56 @@ static int owner_alive(int fd, uint64_t lock, const struct torc_process *owner)
 	return lives == -1 && locked == 0 ? 0 : lives;
 }
 
-int torc_publisher_alive(const struct torc_ring *ring, int fd, uint32_t slot)
+static struct torc_process publisher_owner(const struct torc_ring *ring,
+					   uint32_t slot)
 {
 	struct torc_publisher_slot_shm *shm = torc_publisher_slot(ring, slot);
-	struct torc_process owner = {
+
+	return (struct torc_process){
 		.pid = torc_load_acquire(&shm->pid),
 		.start_time = torc_load_relaxed(&shm->start_time),
 		.pid_namespace = torc_load_relaxed(&shm->pid_namespace),
 	};
+}
+
+static struct torc_process subscriber_owner(const struct torc_ring *ring,
+					    uint32_t slot)
+{
+	struct torc_subscriber_slot_shm *shm = torc_subscriber_slot(ring, slot);
+
+	return (struct torc_process){
+		.pid = torc_load_acquire(&shm->pid),
+		.start_time = torc_load_relaxed(&shm->start_time),
+		.pid_namespace = torc_load_relaxed(&shm->pid_namespace),
+	};
+}
+
+int torc_publisher_alive(const struct torc_ring *ring, int fd, uint32_t slot)
+{
+	const struct torc_process owner = publisher_owner(ring, slot);
 
 	return owner_alive(fd, TORC_LOCK_PUBLISHER + slot, &owner);
 }
 
 int torc_subscriber_alive(const struct torc_ring *ring, int fd, uint32_t slot)
 {
-	struct torc_subscriber_slot_shm *shm = torc_subscriber_slot(ring, slot);
-	struct torc_process owner = {
-		.pid = torc_load_acquire(&shm->pid),
-		.start_time = torc_load_relaxed(&shm->start_time),
-		.pid_namespace = torc_load_relaxed(&shm->pid_namespace),
-	};
+	const struct torc_process owner = subscriber_owner(ring, slot);
 
 	return owner_alive(fd, TORC_LOCK_SUBSCRIBER + slot, &owner);
+}
+
+bool torc_publisher_present(const struct torc_ring *ring, uint32_t slot)
+{
+	const struct torc_process owner = publisher_owner(ring, slot);
+
+	return owner.pid && torc_process_alive(&owner) == 1;
+}
+
+bool torc_subscriber_present(const struct torc_ring *ring, uint32_t slot)
+{
+	const struct torc_process owner = subscriber_owner(ring, slot);
+
+	return owner.pid && torc_process_alive(&owner) == 1;
 }
 
 static int look(struct torc_topic *topic)

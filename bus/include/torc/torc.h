@@ -290,6 +290,20 @@ struct torc_participant {
 TORC_API int torc_topic_participants(struct torc_topic *topic,
 				     struct torc_participant *ret, int max);
 
+/**
+ * torc_topic_repair() - clear away who died
+ * @topic:	the topic
+ *
+ * What publishers and joiners do when somebody dead is in their way, done at
+ * once and for all of them: claims of dead publishers become pads, slots of dead
+ * publishers and subscribers become free.  A participant that is stopped or slow
+ * is not dead.  Does not take part in the topic.
+ *
+ * Return: How many slots were cleared; -EACCES (may not publish), -EPROTO, or an
+ * error of the system.
+ */
+TORC_API int torc_topic_repair(struct torc_topic *topic);
+
 /* ---- Waiting ------------------------------------------------------------ */
 
 /* How a wait spends its time. */
