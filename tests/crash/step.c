@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+#include "step.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* In the victim: where it says that it is done. */
+static volatile int *own_done;
+
+void give_up(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	putchar('\n');
+	fflush(stdout);
+	_exit(1);
+}
+
+void victim_begin(void)
+{
+	__asm__ volatile("int3");
+}
+
+void victim_end(void)
+{
+	*own_done = 1;
+	_exit(0);
+}
+
+void victim_start(struct victim *v, void (*body)(void *context), void *context)
+{
+	int status;
+
+	v->ended = false;
+	v->done = mmap(NULL, sizeof(*v->done), PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (v->done == MAP_FAILED)
+		give_up("mmap: %s", strerror(errno));
+	fflush(NULL);
+	v->pid = fork();
+	if (v->pid < 0)
+		give_up("fork: %s", strerror(errno));
+	if (!v->pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		setpgid(0, 0);
+		own_done = v->done;
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+			give_up("ptrace is not allowed: %s", strerror(errno));
+		body(context);
+		give_up("the victim has not come to its end");
+	}
+	if (waitpid(v->pid, &status, 0) != v->pid || !WIFSTOPPED(status) ||
+	    WSTOPSIG(status) != SIGTRAP)
+		give_up("the victim has not come to its beginning");
+}
+
+/* Let it go on as @request says, until it stops again. */
+static void resume(struct victim *v, enum __ptrace_request request)
+{
+	int status;
+
+	if (ptrace(request, v->pid, NULL, NULL) ||
+	    waitpid(v->pid, &status, 0) != v->pid)
+		give_up("cannot step: %s", strerror(errno));
+	v->ended = *v->done && WIFEXITED(status);
+	if (!v->ended && (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP))
+		give_up("the victim ended by itself, status %#x", status);
+}
+
+bool victim_step(struct victim *v)
+{
+	resume(v, PTRACE_SINGLESTEP);
+	return !*v->done;
+}
+
+bool victim_finish_syscall(struct victim *v)
+{
+	/* It stops where the call begins and where it ends. */
+	resume(v, PTRACE_SYSCALL);
+	if (!*v->done)
+		resume(v, PTRACE_SYSCALL);
+	return !*v->done;
+}
+
+bool victim_at_syscall(const struct victim *v)
+{
+	struct user_regs_struct regs;
+	long code;
+
+	ptrace(PTRACE_GETREGS, v->pid, NULL, &regs);
+	errno = 0;
+	code = ptrace(PTRACE_PEEKTEXT, v->pid, regs.rip, NULL);
+	return !errno && (code & 0xffff) == 0x050f;
+}
+
+static void reap(struct victim *v)
+{
+	int status;
+
+	while (!v->ended && waitpid(v->pid, &status, 0) == v->pid &&
+	       WIFSTOPPED(status))
+		;
+	munmap((void *)v->done, sizeof(*v->done));
+	v->pid = 0;
+}
+
+void victim_kill(struct victim *v)
+{
+	if (!v->ended)
+		kill(v->pid, SIGKILL);
+	reap(v);
+}
+
+void victim_kill_both(struct victim *a, struct victim *b)
+{
+	setpgid(b->pid, a->pid);
+	kill(-a->pid, SIGKILL);
+	reap(a);
+	reap(b);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Victims: processes that are executed one instruction at a time, and killed
+ * between two of them.
+ */
+#ifndef TORC_TESTS_CRASH_STEP_H
+#define TORC_TESTS_CRASH_STEP_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct victim {
+	pid_t pid;
+	volatile int *done;	/* shared with it */
+	bool ended;		/* has exited, and was waited for */
+};
+
+/* Run @body in a process of its own as far as its victim_begin(). */
+void victim_start(struct victim *v, void (*body)(void *context), void *context);
+
+/* Called by @body where stepping begins and ends. */
+void victim_begin(void);
+void victim_end(void);
+
+/* Execute one instruction; false if it has come to its end. */
+bool victim_step(struct victim *v);
+
+/* Go on to the end of the next system call; false as victim_step(). */
+bool victim_finish_syscall(struct victim *v);
+
+/* Is the next one a system call? */
+bool victim_at_syscall(const struct victim *v);
+
+void victim_kill(struct victim *v);
+
+/* Kill two at once, by their process group. */
+void victim_kill_both(struct victim *a, struct victim *b);
+
+/* Say what is wrong and exit. */
+void give_up(const char *format, ...)
+	__attribute__((format(printf, 1, 2), noreturn));
+
+#endif /* TORC_TESTS_CRASH_STEP_H */
