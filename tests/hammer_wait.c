@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The boundary of sleep: one process sleeps, another wakes it at a random distance
+ * from its falling asleep, again and again, by each way there is.
+ *
+ * Goal: no wake-up is lost.  Method: nothing is timed, which would tell of the
+ * machine's load.  A futex sleeps for LOST_NS, thousands of times longer than the
+ * library lets it; who wakes only then was not woken.  A descriptor has its timer,
+ * but if the waker's call has returned and the bell is still armed, nobody will
+ * ring it.
+ *
+ *	hammer_wait [sleeps]	default: a share; with TORC_LONG, 10 million
+ *
+ * A sleep is counted when its words have been armed and looked past.
+ */
+#include "internal.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SLEEPS_SHARE	100000u
+#define SLEEPS_LONG	10000000u
+#define LOST_NS		20000000000u
+#define DISTANCE_BITS	9u	/* at most so many PAUSEs, as a power of two */
+
+struct shared {
+	uint64_t turn __attribute__((aligned(TORC_LINE)));	/* sleeper's */
+	uint64_t done __attribute__((aligned(TORC_LINE)));	/* waker's */
+	uint64_t sleeps, lost, spurious;
+};
+
+struct hammer {
+	const char *name;
+	unsigned int flags;	/* of the topic */
+	void (*sleeper)(struct hammer *hammer);
+	void (*waker)(struct hammer *hammer);
+	/* for both */
+	struct torc_topic *topic;
+	struct shared *shared;
+	uint64_t count;
+	uint64_t random;
+};
+
+static void must(int r)
+{
+	if (r >= 0)
+		return;
+	printf("# %s\n", torc_errmsg());
+	exit(1);
+}
+
+static uint64_t next_random(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+/* Short distances as often as long ones. */
+static void keep_distance(uint64_t *state)
+{
+	uint64_t bits = next_random(state) % (DISTANCE_BITS + 1);
+	uint64_t pauses = next_random(state) & ((1u << bits) - 1);
+
+	while (pauses--)
+		torc_pause();
+}
+
+/* Until *@word is at least @value; what it is. */
+static uint64_t await(const uint64_t *word, uint64_t value)
+{
+	uint64_t now;
+
+	for (unsigned int tries = 1; (now = torc_load_acquire(word)) < value;
+	     tries++)
+		if (tries % 4096)
+			torc_pause();
+		else
+			sched_yield();
+	return now;
+}
+
+/* The other one goes about its turn at the same time. */
+static void announce(struct hammer *hammer, uint64_t turn)
+{
+	torc_store_release(&hammer->shared->turn, turn);
+	keep_distance(&hammer->random);
+}
+
+/* ---- For a message, on a futex ------------------------------------------ */
+
+struct sleep {
+	struct torc_subscriber *sub;
+	struct torc_subscriber_slot_shm *slot;
+	uint64_t cursor;
+};
+
+static bool message_there(void *context)
+{
+	struct sleep *sleep = context;
+
+	return torc_sub_ready(sleep->sub);
+}
+
+/* Sleep on @word until @ready. */
+static void sleep_until(struct hammer *hammer, uint32_t *word,
+			bool (*ready)(void *context), struct sleep *sleep)
+{
+	struct shared *shared = hammer->shared;
+
+	do {
+		uint64_t begun = torc_now_ns();
+
+		must(torc_sleep(hammer->topic, &word, 1, LOST_NS, ready,
+				sleep));
+		shared->sleeps++;
+		if (torc_now_ns() - begun >= LOST_NS)
+			shared->lost++;
+		else if (!ready(sleep))
+			shared->spurious++;
+	} while (!ready(sleep));
+}
+
+static void sleep_for_messages(struct hammer *hammer)
+{
+	struct shared *shared = hammer->shared;
+	struct torc_message message;
+	struct sleep sleep = { 0 };
+	uint64_t number;
+
+	must(torc_sub_open(hammer->topic, NULL, &sleep.sub));
+	while (shared->sleeps < hammer->count) {
+		announce(hammer, shared->turn + 1);
+		sleep_until(hammer,
+			    &torc_sub_seat(sleep.sub)->cursors->data_word,
+			    message_there, &sleep);
+		must(torc_sub_receive(sleep.sub, &number, sizeof(number),
+				      &message));
+	}
+	torc_store_release(&shared->turn, UINT64_MAX);
+	torc_sub_close(sleep.sub);
+}
+
+/* Publish one message a turn. */
+static void publish(struct hammer *hammer)
+{
+	struct shared *shared = hammer->shared;
+	struct torc_publisher *pub;
+	uint64_t turn;
+
+	must(torc_pub_open(hammer->topic, NULL, &pub));
+	for (turn = 1; await(&shared->turn, turn) != UINT64_MAX; turn++) {
+		keep_distance(&hammer->random);
+		must(torc_pub_publish(pub, &turn, sizeof(turn)));
+		torc_store_release(&shared->done, turn);
+	}
+	torc_pub_close(pub);
+}
+
+/* ---- For room, on a futex ----------------------------------------------- */
+
+static bool room_there(void *context)
+{
+	struct sleep *sleep = context;
+
+	return torc_load_acquire(&sleep->slot->cursor) != sleep->cursor;
+}
+
+static void sleep_for_room(struct hammer *hammer)
+{
+	struct shared *shared = hammer->shared;
+	struct torc_view view;
+	struct torc_publisher *pub;
+	struct sleep sleep = { 0 };
+	uint64_t turn = 0;
+
+	must(torc_topic_map(hammer->topic, TORC_ACCESS_PUBLISH, &view));
+	must(torc_pub_open(hammer->topic, NULL, &pub));
+	sleep.slot = torc_subscriber_slot(&view.ring, 0);
+	await(&shared->done, 1);	/* it has joined */
+	while (shared->sleeps < hammer->count) {
+		sleep.cursor = torc_load_acquire(&sleep.slot->cursor);
+		must(torc_pub_publish(pub, &turn, sizeof(turn)));
+		announce(hammer, ++turn);
+		sleep_until(hammer, &view.ring.cursors->room_word, room_there,
+			    &sleep);
+		/* No turn before the one who wakes is through. */
+		await(&shared->done, turn + 1);
+	}
+	torc_store_release(&shared->turn, UINT64_MAX);
+	torc_pub_close(pub);
+	torc_topic_unmap(hammer->topic, &view);
+}
+
+static void receive(struct hammer *hammer)
+{
+	struct shared *shared = hammer->shared;
+	struct torc_subscriber *sub;
+	struct torc_message message;
+	uint64_t turn, number;
+
+	must(torc_sub_open(hammer->topic, NULL, &sub));
+	torc_store_release(&shared->done, 1u);
+	for (turn = 1; await(&shared->turn, turn) != UINT64_MAX; turn++) {
+		keep_distance(&hammer->random);
+		must(torc_sub_receive(sub, &number, sizeof(number), &message));
+		/* Finding nothing more, it wakes who waits for room. */
+		torc_sub_receive(sub, &number, sizeof(number), &message);
+		torc_store_release(&shared->done, turn + 1);
+	}
+	torc_sub_close(sub);
+}
+
+/* ---- For a message, in an event loop ------------------------------------ */
+
+static void sleep_in_poll(struct hammer *hammer)
+{
+	struct pollfd poll_fd = { .events = POLLIN };
+	struct shared *shared = hammer->shared;
+	struct torc_subscriber_slot_shm *slot;
+	struct torc_subscriber *sub;
+	struct torc_message message;
+	uint64_t number;
+
+	must(torc_sub_open(hammer->topic, NULL, &sub));
+	slot = torc_sub_seat(sub)->slot;
+	poll_fd.fd = torc_sub_fd(sub);
+	must(poll_fd.fd);
+	while (shared->sleeps < hammer->count) {
+		uint64_t turn = shared->turn + 1;
+
+		announce(hammer, turn);
+		while (torc_sub_receive(sub, &number, sizeof(number),
+					&message)) {
+			shared->sleeps++;
+			poll(&poll_fd, 1, -1);
+			/* In this order. */
+			if (torc_load_acquire(&shared->done) == turn &&
+			    torc_load_acquire(&slot->bell_armed))
+				shared->lost++;
+			else if (!torc_sub_ready(sub))
+				shared->spurious++;
+		}
+	}
+	torc_store_release(&shared->turn, UINT64_MAX);
+	torc_sub_close(sub);
+}
+
+/* ---- Running ------------------------------------------------------------ */
+
+static pid_t start(void (*body)(struct hammer *hammer), struct hammer *hammer)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	hammer->random = 0x9e3779b97f4a7c15u ^ (uint64_t)getpid();
+	body(hammer);
+	fflush(stdout);
+	_exit(0);
+}
+
+static bool run(struct hammer *hammer)
+{
+	struct torc_topic_options options = { .flags = TORC_CREATE |
+						       hammer->flags };
+	struct shared *shared =
+		mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int status[2] = { 1, 1 };
+	pid_t pids[2];
+
+	if (shared == MAP_FAILED)
+		return false;
+	hammer->shared = shared;
+	must(torc_topic_open(NULL, "anon:", &options, &hammer->topic));
+	pids[0] = start(hammer->sleeper, hammer);
+	pids[1] = start(hammer->waker, hammer);
+	/* One that gives up leaves the other waiting. */
+	for (int i = 0; i < 2; i++) {
+		pid_t pid = wait(&status[i]);
+
+		if (status[i])
+			kill(pids[pid == pids[0]], SIGKILL);
+	}
+	printf("# %s: %" PRIu64 " sleeps, %" PRIu64 " woken in vain, %" PRIu64
+	       " not woken\n", hammer->name, shared->sleeps, shared->spurious,
+	       shared->lost);
+	torc_topic_close(hammer->topic);
+	status[0] |= status[1] || shared->lost ||
+		     shared->sleeps < hammer->count;
+	munmap(shared, sizeof(*shared));
+	return !status[0];
+}
+
+int main(int argc, char **argv)
+{
+	static struct hammer hammers[] = {
+		{ .name = "a message of one publisher, futex",
+		  .sleeper = sleep_for_messages, .waker = publish },
+		{ .name = "a message of many publishers, futex",
+		  .flags = TORC_MANY,
+		  .sleeper = sleep_for_messages, .waker = publish },
+		{ .name = "room, futex",
+		  .sleeper = sleep_for_room, .waker = receive },
+		{ .name = "a message of one publisher, descriptor",
+		  .sleeper = sleep_in_poll, .waker = publish },
+	};
+	const size_t count = sizeof(hammers) / sizeof(hammers[0]);
+	uint64_t sleeps = argc > 1 ? strtoull(argv[1], NULL, 0) :
+			  getenv("TORC_LONG") ? SLEEPS_LONG : SLEEPS_SHARE;
+	unsigned int passed = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		/* Half of them on the ring with one publisher. */
+		hammers[i].count = i ? sleeps / 6 : sleeps - 3 * (sleeps / 6);
+		passed += run(&hammers[i]);
+	}
+	printf("%u passed, %u failed\n", passed, (unsigned int)count - passed);
+	return passed != count;
+}
