@@ -282,6 +282,9 @@ struct torc_disk_state {
 /* Write it, for the ring @ring_fd, all of which is on the disk then. */
 int torc_disk_state_write(struct torc_topic *topic, int locks_fd, int ring_fd);
 
+/* False if it was used before the machine was last started, or is a copy. */
+bool torc_disk_is_current(struct torc_topic *topic);
+
 /* Write out what @topic's ring holds, and wait for it; -errno. */
 int torc_disk_sync(const struct torc_topic *topic);
 /* Begin to. */
@@ -327,6 +330,7 @@ struct torc_topic {
 	struct torc_constants_shm constants;	/* checked */
 	struct torc_forkable forkable;	/* fds[0]: holds the lifetime lock */
 	bool held;			/* we take part */
+	bool inspecting;		/* TORC_INSPECT */
 	struct torc_view view;		/* ring_base NULL until looked at */
 	uint32_t references;
 	struct torc_place place;	/* of a named topic */

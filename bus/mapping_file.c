@@ -91,6 +91,11 @@ static int judge(struct torc_topic *topic)
 	return CURRENT;
 }
 
+bool torc_disk_is_current(struct torc_topic *topic)
+{
+	return judge(topic) == CURRENT;
+}
+
 /* ---- Making it anew ----------------------------------------------------- */
 
 struct old {
@@ -308,7 +313,7 @@ static int file_open(struct torc_topic *topic, const char *rest)
 			close(topic->fd);
 		topic->fd = -1;
 		r = torc_files_open(topic, rest);
-		if (r)
+		if (r || topic->inspecting)
 			return r;
 		if (!(topic->constants.flags & TORC_RING_CHECKED))
 			return torc_fail(-EPROTO, "%s: a ring that was not made "

@@ -148,6 +148,7 @@ static int open_existing(const struct torc_mapping *mapping,
 
 	if (!topic)
 		return -ENOMEM;
+	topic->inspecting = options->flags & TORC_INSPECT;
 	r = mapping->open(topic, rest);
 	if (!r)
 		r = check_opened(topic, options);
@@ -236,7 +237,8 @@ int torc_topic_open(struct torc_bus *bus, const char *address,
 	if (!options)
 		options = &defaults;
 	if (options->flags & ~(TORC_CREATE | TORC_EXCLUSIVE | TORC_MANY |
-			       TORC_PERSISTENT) ||
+			       TORC_PERSISTENT | TORC_INSPECT) ||
+	    (options->flags & TORC_INSPECT && options->flags & TORC_CREATE) ||
 	    (options->flags & (TORC_CREATE | TORC_EXCLUSIVE)) ==
 		    TORC_EXCLUSIVE)
 		return torc_fail(-EINVAL, "%s: flags %#x make no sense",
@@ -311,7 +313,7 @@ int torc_topic_attach(struct torc_topic *topic, enum torc_access access,
 	r = torc_ring_attach(&view.ring, view.ring_base, view.ring_size,
 			     view.cursors_base, view.cursors_size);
 	/* What was checked at opening may have been changed since. */
-	if (!r && topic->mapping->disk &&
+	if (!r && topic->constants.flags & TORC_RING_CHECKED &&
 	    (uint64_t)(view.ring.data - (unsigned char *)view.ring_base) +
 			    view.ring.capacity +
 			    torc_checks_size(view.ring.capacity) >
@@ -329,8 +331,12 @@ int torc_topic_attach(struct torc_topic *topic, enum torc_access access,
 int torc_topic_map(struct torc_topic *topic, enum torc_access access,
 		   struct torc_view *ret_view)
 {
-	int r = access == TORC_ACCESS_LOOK ? 0 : hold(topic);
+	int r;
 
+	if (access != TORC_ACCESS_LOOK && topic->inspecting)
+		return torc_fail(-EPERM, "%s: was opened to be looked at only",
+				 topic->name);
+	r = access == TORC_ACCESS_LOOK ? 0 : hold(topic);
 	return r ? explain_mapping(topic, access, r)
 		 : torc_topic_attach(topic, access, ret_view);
 }

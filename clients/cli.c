@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -366,6 +367,20 @@ void cli_sleep(int64_t timeout_ns)
 }
 
 /* ---- The rest ----------------------------------------------------------- */
+
+void cli_tell_reopened(struct torc_topic *topic)
+{
+	const char *name = torc_topic_name(topic);
+	struct torc_topic_info info;
+
+	/* Asking takes a while. */
+	if (strncmp(name, "file:", 5) != 0 ||
+	    torc_topic_get_info(topic, &info) || !(info.flags & TORC_REOPENED))
+		return;
+	cli_note("%s: the machine went down since it was used, or it is a "
+		 "copy: kept %" PRIu64 " messages, dropped %" PRIu64 " bytes",
+		 name, info.kept, info.dropped);
+}
 
 int64_t cli_now(void)
 {

@@ -58,6 +58,8 @@ __attribute__((format(printf, 1, 2))) int cli_usage(const char *format, ...);
 /* What the library says about its failed call; returns the exit status. */
 int cli_failed(int error);
 __attribute__((noreturn)) void cli_no_memory(void);
+/* Say so if opening @topic meant making it anew after a crash of the machine. */
+void cli_tell_reopened(struct torc_topic *topic);
 
 /* Values of options: 0, or -1 after saying what is wrong. */
 int cli_count(const char *option, const char *text, uint64_t *ret_count);

@@ -10,6 +10,7 @@
 #include "cli.h"
 
 #include <stdarg.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -173,6 +174,20 @@ void json_payload(struct text *text, const char *key, const void *data,
 		base64(text, data, length);
 		text_add(text, "\"", 1);
 	}
+}
+
+void json_message(struct text *text, const char *topic,
+		  const struct torc_message *message, const char *time)
+{
+	text_print(text, "{\"topic\":");
+	json_string(text, topic, strlen(topic));
+	text_print(text, ",\"sequence\":%" PRIu64 ",\"position\":%" PRIu64,
+		   message->sequence, message->position);
+	if (time)
+		text_print(text, ",\"time\":\"%s\"", time);
+	text_print(text, ",\"publisher\":%" PRIu32 ",", message->publisher);
+	json_payload(text, "payload", message->data, message->length);
+	text_add(text, "}\n", 2);
 }
 
 void text_hex(struct text *text, const void *data, size_t length)

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include <torc/message.h>
+
 struct text {
 	char *data;
 	size_t used, size;	/* bytes */
@@ -38,6 +40,10 @@ void json_string(struct text *text, const void *data, size_t length);
 /* `"KEY":"text"`, or `"KEY_base64":"..."` if it is no UTF-8. */
 void json_payload(struct text *text, const char *key, const void *data,
 		  size_t length);
+
+/* As a line; @time, when it was received, may be NULL. */
+void json_message(struct text *text, const char *topic,
+		  const struct torc_message *message, const char *time);
 
 void text_hex(struct text *text, const void *data, size_t length);
 

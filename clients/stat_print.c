@@ -10,6 +10,7 @@
 #include "stat.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +138,53 @@ void stat_table(const struct stat_topic *topics, int count, int verbose)
 			print_participant(&topics[i],
 					  &topics[i].participants[j]);
 	}
+}
+
+/* ---- /proc/PID/maps ----------------------------------------------------- */
+
+static bool maps_one_of(const char *line, const struct torc_mapped *mapped,
+			int count)
+{
+	unsigned int major, minor;
+	uint64_t inode;
+
+	if (sscanf(line, "%*s %*s %*x %x:%x %" SCNu64, &major, &minor,
+		   &inode) != 3)
+		return false;
+	for (int i = 0; i < count; i++)
+		if (mapped[i].major == major && mapped[i].minor == minor &&
+		    mapped[i].inode == inode)
+			return true;
+	return false;
+}
+
+static void print_maps(const struct torc_participant *p,
+		       const struct torc_mapped *mapped, int count)
+{
+	char path[48], line[512];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)p->pid);
+	file = fopen(path, "re");
+	printf("  %s slot %-3u pid %d%s\n", p->role == TORC_PUBLISHER ? "pub"
+								      : "sub",
+	       p->slot, (int)p->pid, file ? "" : ": its maps cannot be read");
+	while (file && fgets(line, sizeof(line), file))
+		if (maps_one_of(line, mapped, count))
+			printf("    %s", line);
+	if (file)
+		fclose(file);
+}
+
+void stat_maps(const struct stat_topic *topic)
+{
+	struct torc_mapped mapped[2];
+	int count = torc_topic_mapped(topic->topic, mapped);
+
+	printf("%s\n", topic->name);
+	for (int i = 0; i < topic->participants_count; i++)
+		if (topic->participants[i].alive)
+			print_maps(&topic->participants[i], mapped, count);
 }
 
 /* ---- JSON --------------------------------------------------------------- */

@@ -9,7 +9,6 @@
 #include "sub.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,22 +25,6 @@ void sub_time(char time[SUB_TIME_MAX])
 	gmtime_r(&now.tv_sec, &utc);
 	used = strftime(time, SUB_TIME_MAX, "%Y-%m-%dT%H:%M:%S", &utc);
 	snprintf(time + used, SUB_TIME_MAX - used, ".%09ldZ", now.tv_nsec);
-}
-
-static void print_json(struct text *out, const struct sub_topic *topic,
-		       const struct torc_message *message, const char *time)
-{
-	const char *name = torc_topic_name(topic->topic);
-
-	text_print(out, "{\"topic\":");
-	json_string(out, name, strlen(name));
-	text_print(out,
-		   ",\"sequence\":%" PRIu64 ",\"position\":%" PRIu64
-		   ",\"time\":\"%s\",\"publisher\":%" PRIu32 ",",
-		   message->sequence, message->position, time,
-		   message->publisher);
-	json_payload(out, "payload", message->data, message->length);
-	text_add(out, "}\n", 2);
 }
 
 void sub_print(struct sub *sub, const struct sub_topic *topic,
@@ -71,7 +54,7 @@ void sub_print(struct sub *sub, const struct sub_topic *topic,
 		text_add(out, "\n", 1);
 		break;
 	case SUB_JSON:
-		print_json(out, topic, message, time);
+		json_message(out, torc_topic_name(topic->topic), message, time);
 		break;
 	}
 }

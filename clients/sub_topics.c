@@ -121,6 +121,7 @@ static int join(struct sub *sub, struct sub_topic *topic)
 	if (is_ring_missing(sub, topic, r))
 		return 1;
 	if (!r) {
+		cli_tell_reopened(topic->topic);
 		/* All of what came after we did. */
 		if (topic->late)
 			options.flags |= TORC_SUB_OLDEST;

@@ -32,6 +32,7 @@ enum {
 	KEY_SIZE,
 	KEY_STATS,
 	KEY_SUBSCRIBERS,
+	KEY_SYNC,
 	KEY_TYPE,
 	KEY_WAIT_FOR,
 };
@@ -60,6 +61,8 @@ static const struct cli_option options[] = {
 	  "who may read a new topic losslessly" },
 	{ KEY_SUBSCRIBERS, "subscribers", "N",
 	  "of a new topic, at most; default 64" },
+	{ KEY_SYNC, "sync", "WHEN",
+	  "of a new file:PATH: none (default), async, a TIME, or commit" },
 	{ KEY_TYPE, "type", "TEXT", "what the messages are; must match" },
 	{ 0 }
 };
@@ -109,6 +112,30 @@ static int set_subscribers(struct pub *pub, const char *value)
 	return -1;
 }
 
+static int set_sync(struct pub *pub, const char *value)
+{
+	static const char *const names[] = {
+		[TORC_SYNC_NONE] = "none",
+		[TORC_SYNC_ASYNC] = "async",
+		[TORC_SYNC_INTERVAL] = "interval",
+		[TORC_SYNC_COMMIT] = "commit",
+	};
+	struct torc_topic_options *topic = &pub->topic_options;
+	int64_t interval_ns;
+
+	for (int i = 0; i < 4; i++) {
+		if (!strcmp(value, names[i])) {
+			topic->sync = (enum torc_sync)i;
+			return 0;
+		}
+	}
+	if (cli_duration("sync", value, &interval_ns))
+		return -1;
+	topic->sync = TORC_SYNC_INTERVAL;
+	topic->sync_interval_ns = (uint64_t)interval_ns;
+	return 0;
+}
+
 static int set_topic(int key, const char *value, struct pub *pub)
 {
 	struct torc_topic_options *topic = &pub->topic_options;
@@ -128,6 +155,8 @@ static int set_topic(int key, const char *value, struct pub *pub)
 		return cli_mode("cursors-mode", value, &topic->cursors_mode);
 	case KEY_SUBSCRIBERS:
 		return set_subscribers(pub, value);
+	case KEY_SYNC:
+		return set_sync(pub, value);
 	case KEY_TYPE:
 		topic->type = value;
 		return 0;
@@ -396,6 +425,7 @@ static int open_all(struct pub *pub)
 	pub->message_max = torc_pub_message_max(pub->publisher);
 	pub->topic_options.flags = info.flags;
 	compare_capacity(pub, info.capacity);
+	cli_tell_reopened(pub->topic);
 	return 0;
 }
 

@@ -10,20 +10,26 @@
 #include "stat.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define INTERVAL_NS 200000000ll
 
 enum {
 	KEY_BUS = CLI_KEY,
+	KEY_DUMP,
+	KEY_HEX,
 	KEY_INTERVAL,
 	KEY_JSON,
+	KEY_MAPS,
+	KEY_WATCH,
 };
 
 struct stat_run {
 	const char *directory;
-	int json, verbose;
+	int json, verbose, dump, hex, maps, watch;
 	int64_t interval_ns;
 
 	struct torc_bus *bus;
@@ -39,8 +45,15 @@ static const struct cli_option options[] = {
 	{ 'v', "verbose", NULL,
 	  "also who takes part; so too if topics are named" },
 	{ KEY_JSON, "json", NULL, "print a JSON object for each topic" },
+	{ KEY_MAPS, "maps", NULL,
+	  "print by which lines of /proc/PID/maps who takes part maps it" },
+	{ KEY_DUMP, "dump", NULL,
+	  "print the messages in a topic, or in a FILE (/... or ./...)" },
+	{ KEY_HEX, "hex", NULL, "with --dump, print them in hexadecimal" },
+	{ KEY_WATCH, "watch", NULL, "print again and again, until a signal" },
 	{ KEY_INTERVAL, "interval", "TIME",
-	  "measure rates for so long (default 200ms; 0: do not)" },
+	  "measure rates for so long (default 200ms; 0: do not; with --watch "
+	  "1s)" },
 	{ 0 }
 };
 
@@ -54,8 +67,20 @@ static int set(int key, const char *value, void *context)
 		return 0;
 	case KEY_INTERVAL:
 		return cli_duration("interval", value, &run->interval_ns);
+	case KEY_DUMP:
+		run->dump = 1;
+		return 0;
+	case KEY_HEX:
+		run->hex = 1;
+		return 0;
 	case KEY_JSON:
 		run->json = 1;
+		return 0;
+	case KEY_MAPS:
+		run->maps = 1;
+		return 0;
+	case KEY_WATCH:
+		run->watch = 1;
 		return 0;
 	case 'v':
 		run->verbose = 1;
@@ -142,8 +167,10 @@ static int look_at_all(struct stat_run *run)
 		topic->name = run->names.names[i];
 		topic->rate = -1;
 		r = torc_topic_open(run->bus, topic->name, NULL, &topic->topic);
-		if (!r)
+		if (!r) {
+			cli_tell_reopened(topic->topic);
 			r = look(topic);
+		}
 		if (r)
 			drop(run, topic, r);
 	}
@@ -167,6 +194,12 @@ static int look_at_all(struct stat_run *run)
 
 static void print_all(struct stat_run *run)
 {
+	if (run->maps) {
+		for (int i = 0; i < run->names.count; i++)
+			if (run->topics[i].topic)
+				stat_maps(&run->topics[i]);
+		return;
+	}
 	if (!run->json) {
 		stat_table(run->topics, run->names.count,
 			   run->verbose || run->patterns_count);
@@ -185,32 +218,90 @@ static void close_all(struct stat_run *run)
 		free(run->topics[i].participants);
 	}
 	free(run->topics);
+	run->topics = NULL;
 	cli_names_free(&run->names);
-	torc_bus_close(run->bus);
+}
+
+/* One look at all that is there now; how many topics that was. */
+static int show(struct stat_run *run)
+{
+	int count, r = cli_names_list(&run->names, run->bus, run->patterns,
+				      run->patterns_count);
+
+	if (r) {
+		run->status = cli_failed(r);
+		return 0;
+	}
+	count = run->names.count;
+	if (!count)
+		cli_note("no topics%s on bus %s", run->patterns_count ?
+			 " that match" : "", torc_bus_path(run->bus));
+	else if (!look_at_all(run))
+		print_all(run);
+	close_all(run);
+	return count;
+}
+
+static void watch(struct stat_run *run)
+{
+	/* Home, and clear: as top does. */
+	const char *clear = isatty(STDOUT_FILENO) ? "\033[H\033[J" : "";
+
+	while (!cli_stopping() && !ferror(stdout)) {
+		fputs(clear, stdout);
+		/* Measuring takes the interval. */
+		if (!show(run) || run->interval_ns <= 0)
+			cli_sleep(CLI_SECOND);
+		fflush(stdout);
+	}
+}
+
+static int check_options(const struct stat_run *run)
+{
+	if (run->dump + run->maps + run->watch > 1)
+		return cli_usage("--dump, --maps and --watch exclude each "
+				 "other");
+	if (run->hex && (!run->dump || run->json))
+		return cli_usage("--hex is for --dump, without --json");
+	if (run->dump && !run->patterns_count)
+		return cli_usage("--dump: which topic, or file?");
+	return 0;
+}
+
+static void dump_all(struct stat_run *run)
+{
+	enum stat_format format = run->json ? STAT_JSON :
+				  run->hex ? STAT_HEX : STAT_TEXT;
+
+	for (int i = 0; i < run->patterns_count; i++)
+		run->status |= stat_dump(run->bus, run->patterns[i], format);
 }
 
 int main(int argc, char **argv)
 {
-	struct stat_run run = { .interval_ns = INTERVAL_NS };
+	struct stat_run run = { .interval_ns = -1 };
 	int operand, r;
 
 	cli_begin(program.name);
 	operand = cli_parse(&program, argc, argv, &run);
 	run.patterns = argv + operand;
 	run.patterns_count = argc - operand;
+	r = check_options(&run);
+	if (r)
+		return r;
+	if (run.interval_ns < 0)
+		run.interval_ns = run.watch ? CLI_SECOND : INTERVAL_NS;
 	r = torc_bus_open(run.directory, &run.bus);
-	if (!r)
-		r = cli_names_list(&run.names, run.bus, run.patterns,
-				   run.patterns_count);
 	if (r)
 		return cli_failed(r);
 	cli_loop();
-	if (!run.names.count)
-		cli_note("no topics%s on bus %s", run.patterns_count ?
-			 " that match" : "", torc_bus_path(run.bus));
-	else if (!look_at_all(&run))
-		print_all(&run);
-	close_all(&run);
+	if (run.dump)
+		dump_all(&run);
+	else if (run.watch)
+		watch(&run);
+	else
+		show(&run);
+	torc_bus_close(run.bus);
 	r = cli_close_stdout();
 	return run.status ? run.status : r;
 }

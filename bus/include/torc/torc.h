@@ -150,6 +150,9 @@ TORC_API int torc_bus_clean(struct torc_bus *bus);
 #define TORC_EXCLUSIVE	2u	/* with TORC_CREATE: -EEXIST if it is there */
 #define TORC_MANY	4u	/* many publishers (MP); default one (SP) */
 #define TORC_PERSISTENT	8u	/* stays when nobody takes part any more */
+#define TORC_INSPECT	32u	/* only look at it, as it is: nothing is written,
+				   nor made anew; file:PATH may then be the ring
+				   of any mapping that is a file, or a copy */
 #define TORC_REOPENED	16u	/* of info: we opened it after a crash of the
 				   machine, or a copy of it */
 
@@ -313,6 +316,53 @@ enum torc_wait {
 	TORC_WAIT_SPIN,		/* never sleep: a processor for the least latency */
 	TORC_WAIT_SLEEP,	/* at once */
 };
+
+/* What torc_topic_dump() came upon. */
+struct torc_dump {
+	uint64_t begin, end;	/* positions */
+	uint64_t messages;
+	uint64_t claims;	/* of dead publishers, with no message in them */
+	uint64_t undetermined;	/* bytes behind @end that somebody who may live
+				   has claimed, and what lies behind them */
+	uint64_t dropped;	/* bytes that a crash of the machine took */
+	uint64_t reserved[4];
+};
+
+/**
+ * torc_topic_dump() - call a function for each intact message of a moment
+ * @topic:	the topic
+ * @each:	called with a copy; a nonzero result ends the call
+ * @context:	passed to it
+ * @ret:	what there was
+ *
+ * The moment is that of the call, while publishers go on: all that was committed
+ * then, less what was overwritten until it was copied.  Nothing is written, no
+ * slot is taken, nobody is held up.  Works as well when nobody is left.
+ *
+ * Context: Needs memory for a copy of the ring.
+ * Return: 0, the nonzero result of @each, -EBUSY (overwritten faster than it can
+ * be copied), -EPROTO (damaged), or an error of mapping it.
+ */
+TORC_API int torc_topic_dump(struct torc_topic *topic,
+			     int (*each)(const struct torc_message *message,
+					 void *context),
+			     void *context, struct torc_dump *ret);
+
+/* An object as /proc/PID/maps names it. */
+struct torc_mapped {
+	unsigned int major, minor;
+	uint64_t inode;
+};
+
+/**
+ * torc_topic_mapped() - as what a topic shows up in /proc/PID/maps
+ * @topic:	the topic
+ * @ret:	its objects
+ *
+ * Return: How many, up to 2; or an error of mapping it.
+ */
+TORC_API int torc_topic_mapped(struct torc_topic *topic,
+			       struct torc_mapped ret[2]);
 
 /* ---- Publisher ---------------------------------------------------------- */
 
