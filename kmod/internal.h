@@ -5,6 +5,7 @@
  *	main.c		the module, its control node
  *	topic.c		topics: making, finding, removing
  *	memory.c	what holds the bytes, and how it gets into processes
+ *	user.c		bytes that a process holds
  *	node.c		the files of a topic's node
  *	publish.c	publishing and waking
  *	listen.c	a thread that receives
@@ -38,15 +39,26 @@ struct torc_memory {
 	unsigned long count;	/* pages */
 	struct page **pages;	/* of CONTIG: NULL */
 	struct file *file;	/* SHMEM: whose pages they are */
+	struct mm_struct *mm;	/* USER: whose pages they are, */
+	unsigned long pinned;	/* and how many we hold */
 	void *base;		/* where the kernel has them, one after the other */
 };
 
 int torc_memory_alloc(struct torc_memory *memory, u64 size,
 		      enum torc_driver_memory kind,
-		      enum torc_driver_cache cache);
+		      enum torc_driver_cache cache, u64 address);
 void torc_memory_free(struct torc_memory *memory);
 /* Map what @vma asks for, which was checked; @memory lives as long as its file. */
 int torc_memory_map(struct torc_memory *memory, struct vm_area_struct *vma);
+
+/* ---- user.c ------------------------------------------------------------- */
+
+/*
+ * Pin @memory->count pages of the calling process from @address on.  What was
+ * pinned is to be unpinned after a failure, too.
+ */
+int torc_user_pin(struct torc_memory *memory, u64 address);
+void torc_user_unpin(struct torc_memory *memory);
 
 /* ---- topic.c ------------------------------------------------------------ */
 
@@ -103,8 +115,18 @@ extern unsigned int torc_max_topics;
 int torc_topics_init(unsigned int major);
 void torc_topics_exit(void);
 
-/* As torc_topic_create(), with one user, for the node to belong to @uid, @gid. */
+/* Memory of the calling process, for TORC_MEMORY_USER. */
+struct torc_user_area {
+	u64 address;
+	u64 size;
+};
+
+/*
+ * As torc_topic_create(), with one user, for the node to belong to @uid, @gid.
+ * @area: NULL if there is none.
+ */
 struct torc_topic *torc_topic_new(const struct torc_topic_config *config,
+				  const struct torc_user_area *area,
 				  kuid_t uid, kgid_t gid);
 /* One user less; a topic that is not persistent goes with the last. */
 void torc_topic_put(struct torc_topic *topic);

@@ -58,12 +58,15 @@ static int check_create(const struct torc_driver_create *create)
 		    sizeof(create->type) ||
 	    create->flags & ~(TORC_DRIVER_PERSISTENT | TORC_DRIVER_PUBLISHES |
 			      TORC_DRIVER_MANY) ||
-	    create->memory > TORC_MEMORY_FAULT ||
+	    create->memory > TORC_MEMORY_USER || create->mode & ~0777u ||
+	    (create->memory != TORC_MEMORY_USER &&
+	     (create->address || create->size)) ||
 	    memchr_inv(create->reserved, 0, sizeof(create->reserved)))
 		return -EINVAL;
 	if (create->publishers > TORC_PUBLISHERS_MAX - 1 ||
 	    create->subscribers > TORC_SUBSCRIBERS_MAX - TORC_SLOT_FIRST ||
-	    (create->capacity > max_bytes && !capable(CAP_SYS_RESOURCE)))
+	    (max(create->capacity, create->size) > max_bytes &&
+	     !capable(CAP_SYS_RESOURCE)))
 		return -E2BIG;
 	return 0;
 }
@@ -72,6 +75,7 @@ static int control_create(struct file *file, const void __user *argument)
 {
 	struct torc_driver_create *create;
 	struct torc_topic_config config;
+	struct torc_user_area area;
 	struct torc_topic *topic;
 	int r;
 
@@ -92,11 +96,11 @@ static int control_create(struct file *file, const void __user *argument)
 		.publishers = create->publishers,
 		.subscribers = create->subscribers,
 	};
-	if (create->mode & ~0777u) {
-		r = -EINVAL;
-		goto out;
-	}
-	topic = torc_topic_new(&config, current_fsuid(), current_fsgid());
+	area = (struct torc_user_area){ create->address, create->size };
+	topic = torc_topic_new(&config,
+			       create->memory == TORC_MEMORY_USER ? &area :
+								    NULL,
+			       current_fsuid(), current_fsgid());
 	if (IS_ERR(topic)) {
 		r = PTR_ERR(topic);
 		goto out;

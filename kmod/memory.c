@@ -29,18 +29,13 @@ static int alloc_pages_singly(struct torc_memory *memory)
 	struct page *page;
 	unsigned long i;
 
-	memory->pages = kvcalloc(memory->count, sizeof(*memory->pages),
-				 GFP_KERNEL);
-	if (!memory->pages)
-		return -ENOMEM;
 	for (i = 0; i < memory->count; i++) {
 		page = get_page_number(memory, i);
 		if (IS_ERR(page))
 			return PTR_ERR(page);
 		memory->pages[i] = page;
 	}
-	memory->base = vmap(memory->pages, memory->count, VM_MAP, PAGE_KERNEL);
-	return memory->base ? 0 : -ENOMEM;
+	return 0;
 }
 
 static int alloc_shmem(struct torc_memory *memory)
@@ -60,17 +55,12 @@ static void free_pages_singly(struct torc_memory *memory)
 {
 	unsigned long i;
 
-	if (memory->base)
-		vunmap(memory->base);
-	for (i = 0; memory->pages && i < memory->count; i++) {
-		if (!memory->pages[i])
-			break;
+	for (i = 0; i < memory->count && memory->pages[i]; i++) {
 		/* What the kernel wrote is not known to the file. */
 		if (memory->file)
 			set_page_dirty_lock(memory->pages[i]);
 		put_page(memory->pages[i]);
 	}
-	kvfree(memory->pages);
 	if (memory->file)
 		fput(memory->file);
 }
@@ -139,15 +129,21 @@ static int map_contig(struct torc_memory *memory, struct vm_area_struct *vma)
 
 int torc_memory_alloc(struct torc_memory *memory, u64 size,
 		      enum torc_driver_memory kind,
-		      enum torc_driver_cache cache)
+		      enum torc_driver_cache cache, u64 address)
 {
-	int r;
+	int r = 0;
 
 	*memory = (struct torc_memory){
 		.kind = kind,
 		.cache = cache,
 		.count = size >> PAGE_SHIFT,
 	};
+	if (kind != TORC_MEMORY_CONTIG) {
+		memory->pages = kvcalloc(memory->count, sizeof(*memory->pages),
+					 GFP_KERNEL_ACCOUNT);
+		if (!memory->pages)
+			return -ENOMEM;
+	}
 	switch (kind) {
 	case TORC_MEMORY_SHMEM:
 		r = alloc_shmem(memory);
@@ -158,8 +154,17 @@ int torc_memory_alloc(struct torc_memory *memory, u64 size,
 	case TORC_MEMORY_FAULT:
 		r = alloc_pages_singly(memory);
 		break;
+	case TORC_MEMORY_USER:
+		r = torc_user_pin(memory, address);
+		break;
 	default:
-		return -EINVAL;
+		r = -EINVAL;
+	}
+	if (!r && memory->pages) {
+		memory->base = vmap(memory->pages, memory->count, VM_MAP,
+				    PAGE_KERNEL);
+		if (!memory->base)
+			r = -ENOMEM;
 	}
 	if (r)
 		torc_memory_free(memory);
@@ -168,10 +173,16 @@ int torc_memory_alloc(struct torc_memory *memory, u64 size,
 
 void torc_memory_free(struct torc_memory *memory)
 {
-	if (memory->kind == TORC_MEMORY_CONTIG)
+	if (memory->kind == TORC_MEMORY_CONTIG) {
 		free_contig(memory);
-	else
-		free_pages_singly(memory);
+	} else {
+		vunmap(memory->base);
+		if (memory->kind == TORC_MEMORY_USER)
+			torc_user_unpin(memory);
+		else
+			free_pages_singly(memory);
+		kvfree(memory->pages);
+	}
 	*memory = (struct torc_memory){ .count = 0 };
 }
 
@@ -179,6 +190,9 @@ int torc_memory_map(struct torc_memory *memory, struct vm_area_struct *vma)
 {
 	if (memory->kind == TORC_MEMORY_CONTIG)
 		return map_contig(memory, vma);
+	/* Its pages may be in the process's own, anonymous, mappings alone. */
+	if (memory->kind == TORC_MEMORY_USER)
+		return -ENODEV;
 	vma->vm_private_data = memory;
 	vma->vm_ops = &memory_vm_ops;
 	return 0;

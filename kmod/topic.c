@@ -108,24 +108,55 @@ static int topic_constants(const struct torc_topic_config *config,
 	return 0;
 }
 
+static u64 topic_size(const struct torc_constants_shm *constants)
+{
+	return constants->ring_size + constants->cursors_size;
+}
+
+/* For an area that is given, and perhaps for the capacity that fits into it. */
+static int user_constants(const struct torc_topic_config *wanted,
+			  const struct torc_user_area *area,
+			  struct torc_constants_shm *ret)
+{
+	struct torc_topic_config config = *wanted;
+	int r;
+
+	if (config.flags != TORC_DRIVER_PUBLISHES ||
+	    !IS_ALIGNED(area->address, PAGE_SIZE) ||
+	    !IS_ALIGNED(area->size, PAGE_SIZE) ||
+	    area->size > ULONG_MAX - area->address)
+		return -EINVAL;
+	if (!wanted->capacity)
+		config.capacity = rounddown_pow_of_two(area->size | 1);
+	do {
+		r = topic_constants(&config, ret);
+		if (r || topic_size(ret) <= area->size)
+			return r;
+		config.capacity /= 2;
+	} while (!wanted->capacity && config.capacity >= TORC_CAPACITY_MIN);
+	return -ENOSPC;
+}
+
 static int topic_memory(struct torc_topic *topic,
-			const struct torc_topic_config *config)
+			const struct torc_topic_config *config,
+			const struct torc_user_area *area)
 {
 	struct torc_constants_shm *c = &topic->constants;
 	void *base;
 	int r;
 
-	if (c->ring_size + c->cursors_size > (u64)totalram_pages() << PAGE_SHIFT)
+	if (topic_size(c) > (u64)totalram_pages() << PAGE_SHIFT)
 		return -ENOMEM;
-	r = torc_memory_alloc(&topic->memory, c->ring_size + c->cursors_size,
-			      config->memory, config->cache);
+	r = torc_memory_alloc(&topic->memory, topic_size(c), config->memory,
+			      config->cache, area ? area->address : 0);
 	if (r)
 		return r;
 	base = topic->memory.base;
+	if (area)
+		memset(base, 0, topic_size(c));
 	torc_ring_format(c, base, base + c->ring_size);
-	r = torc_ring_attach(&topic->ring, base, c->ring_size,
-			     base + c->ring_size, c->cursors_size);
-	if (!r && topic->flags & TORC_DRIVER_PUBLISHES)
+	torc_ring_view(&topic->ring, c, base, base + c->ring_size);
+	if (topic->flags & TORC_DRIVER_PUBLISHES)
 		r = torc_sp_init(&topic->sp, &topic->ring);
 	return r;
 }
@@ -242,6 +273,7 @@ static int topic_link(struct torc_topic *topic)
 }
 
 struct torc_topic *torc_topic_new(const struct torc_topic_config *config,
+				  const struct torc_user_area *area,
 				  kuid_t uid, kgid_t gid)
 {
 	struct torc_constants_shm constants;
@@ -251,9 +283,11 @@ struct torc_topic *torc_topic_new(const struct torc_topic_config *config,
 	if (!name_is_good(config->name) || config->mode & ~0777 ||
 	    (config->cache != TORC_CACHE_WB &&
 	     config->memory != TORC_MEMORY_CONTIG) ||
-	    config->cache > TORC_CACHE_UC)
+	    config->cache > TORC_CACHE_UC ||
+	    (config->memory == TORC_MEMORY_USER) != !!area)
 		return ERR_PTR(-EINVAL);
-	r = topic_constants(config, &constants);
+	r = area ? user_constants(config, area, &constants) :
+		   topic_constants(config, &constants);
 	if (r)
 		return ERR_PTR(r);
 	topic = kvzalloc(sizeof(*topic), GFP_KERNEL_ACCOUNT);
@@ -261,7 +295,7 @@ struct torc_topic *torc_topic_new(const struct torc_topic_config *config,
 		return ERR_PTR(-ENOMEM);
 	topic->constants = constants;
 	topic_init(topic, config, uid, gid);
-	r = topic_memory(topic, config);
+	r = topic_memory(topic, config, area);
 	if (!r) {
 		mutex_lock(&torc_topics_lock);
 		r = topic_link(topic);
@@ -310,7 +344,7 @@ struct torc_topic *torc_topic_create(const struct torc_topic_config *config)
 {
 	if (!config->name)
 		return ERR_PTR(-EINVAL);
-	return torc_topic_new(config, GLOBAL_ROOT_UID, GLOBAL_ROOT_GID);
+	return torc_topic_new(config, NULL, GLOBAL_ROOT_UID, GLOBAL_ROOT_GID);
 }
 EXPORT_SYMBOL_GPL(torc_topic_create);
 

@@ -40,6 +40,7 @@ enum torc_driver_memory {
 	TORC_MEMORY_SHMEM,	/* pages of the kernel's tmpfs: the default */
 	TORC_MEMORY_CONTIG,	/* one contiguous buffer, mapped at once */
 	TORC_MEMORY_FAULT,	/* single pages, mapped as they are touched */
+	TORC_MEMORY_USER,	/* of the caller, who is the only one to have it */
 };
 
 /* How processors cache a contiguous buffer. */
@@ -64,12 +65,25 @@ struct torc_driver_create {
 	uint32_t mode;		/* of the node; it belongs to the caller */
 	uint32_t publishers;	/* slots; 0: the default */
 	uint32_t subscribers;	/* slots; 0: the default */
-	torc_u64 reserved[8];	/* zero */
+	torc_u64 address;	/* USER: where it begins, and */
+	torc_u64 size;		/* its bytes; whole pages */
+	torc_u64 reserved[6];	/* zero */
 };
 
 struct torc_driver_name {
 	char name[TORC_DRIVER_NAME_MAX];
 };
+
+/*
+ * TORC_MEMORY_USER: the driver publishes into memory of the process that makes the
+ * topic (TORC_DRIVER_PUBLISHES, not PERSISTENT): private or shared anonymous memory
+ * or tmpfs, writable, which counts against RLIMIT_MEMLOCK.  All that was there is
+ * overwritten.  With capacity 0 the ring is the largest that fits.  The ring object
+ * is at the address, the cursors object constants.ring_size further; the node
+ * cannot be mapped.  The memory stays pinned until nobody has the topic open.  After
+ * munmap(), MADV_DONTNEED or fork() in the child, what is seen at the address is no
+ * longer what the driver writes.
+ */
 
 /* A subscription: a descriptor to map and to wait with; its close() ends it. */
 struct torc_driver_subscribe {
@@ -89,8 +103,9 @@ struct torc_driver_wait {
 };
 
 /*
- * On control.  -EEXIST, -EINVAL, -ENOMEM, -ENOSPC (too many topics), -E2BIG (more
- * bytes than the caller may take).  What was made stays at least until this
+ * On control.  -EEXIST, -EINVAL, -ENOMEM, -ENOSPC (too many topics, or
+ * a ring of this capacity does not fit into the memory of the caller), -E2BIG (more
+ * bytes than the caller may take), -EFAULT (memory that cannot be pinned).  What was made stays at least until this
  * description of control is closed, which makes no more than one.
  */
 #define TORC_IOC_CREATE		_IOW('T', 0xc0, struct torc_driver_create)

@@ -245,6 +245,37 @@ torc_constants_check(const struct torc_constants_shm *shared, uint64_t size,
 }
 
 /**
+ * torc_ring_view() - make a view of a ring whose constants are one's own
+ * @ring:	the view
+ * @constants:	from torc_ring_layout() or torc_constants_check()
+ * @base:	the ring object
+ * @cursors:	the cursors object, or NULL
+ *
+ * For who made the ring, and does not trust what others may write.
+ *
+ * Context: Any.
+ */
+static inline void torc_ring_view(struct torc_ring *ring,
+				  const struct torc_constants_shm *constants,
+				  void *base, void *cursors)
+{
+	ring->shm = (struct torc_publishing_shm *)(void *)(
+		(unsigned char *)base + constants->publishing_offset);
+	ring->data = (unsigned char *)base + constants->data_offset;
+	ring->cursors = (struct torc_cursors_shm *)cursors;
+	ring->capacity = constants->capacity;
+	ring->mask = constants->capacity - 1;
+	ring->window = constants->window;
+	ring->record_max = constants->record_max;
+	ring->mark_step = constants->mark_step;
+	ring->ahead = torc_zero_step(constants->mark_step);
+	ring->kind = constants->kind;
+	ring->publishers = constants->publishers;
+	ring->subscribers = constants->subscribers;
+	ring->subscriber_stride = constants->subscriber_stride;
+}
+
+/**
  * torc_ring_attach() - make a view of a ring
  * @ring:	the view
  * @base:	the ring object, page-aligned; a consumer needs to read it only
@@ -280,20 +311,7 @@ static inline int torc_ring_attach(struct torc_ring *ring, void *base,
 			return -EPROTO;
 	}
 
-	ring->shm = (struct torc_publishing_shm *)(void *)(
-		(unsigned char *)base + c.publishing_offset);
-	ring->data = (unsigned char *)base + c.data_offset;
-	ring->cursors = cur;
-	ring->capacity = c.capacity;
-	ring->mask = c.capacity - 1;
-	ring->window = c.window;
-	ring->record_max = c.record_max;
-	ring->mark_step = c.mark_step;
-	ring->ahead = torc_zero_step(c.mark_step);
-	ring->kind = c.kind;
-	ring->publishers = c.publishers;
-	ring->subscribers = c.subscribers;
-	ring->subscriber_stride = c.subscriber_stride;
+	torc_ring_view(ring, &c, base, cursors);
 	return 0;
 }
 
