@@ -103,6 +103,7 @@ struct torc_topic {
 	struct torc_sleepers sleepers[2];	/* by enum torc_driver_word */
 	spinlock_t signals_lock;
 	struct list_head signals;	/* files with an eventfd */
+	u32 signals_count;
 	struct fasync_struct *fasync;
 	struct torc_listener *listener;
 	struct dentry *debug;

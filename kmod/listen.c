@@ -7,7 +7,14 @@
 #include <linux/err.h>
 #include <linux/export.h>
 #include <linux/kthread.h>
+#include <linux/ktime.h>
+#include <linux/moduleparam.h>
 #include <linux/slab.h>
+
+static unsigned int spin_us = 20;
+module_param_named(listen_spin_us, spin_us, uint, 0644);
+MODULE_PARM_DESC(listen_spin_us,
+		 "microseconds that a listener polls before it sleeps");
 
 struct torc_listener {
 	struct torc_topic *topic;
@@ -53,6 +60,22 @@ static int receive(struct torc_listener *listener)
 	return -EAGAIN;
 }
 
+/* Look for a while whether there is more, which is quicker than being woken. */
+static bool poll_briefly(struct torc_listener *listener)
+{
+	u64 until = ktime_get_ns() + (u64)spin_us * NSEC_PER_USEC;
+	struct torc_message message;
+
+	int r;
+
+	do {
+		r = torc_consumer_peek(&listener->consumer, &message);
+		cpu_relax();
+	} while (r == -EAGAIN && ktime_get_ns() < until && !need_resched());
+	return !r || r == -ESTALE;
+}
+
+/* Until there may be a message. */
 static void rest(struct torc_listener *listener)
 {
 	struct torc_topic *topic = listener->topic;
@@ -60,6 +83,8 @@ static void rest(struct torc_listener *listener)
 	u64 wakes = READ_ONCE(sleepers->wakes);
 	struct torc_message message;
 
+	if (poll_briefly(listener))
+		return;
 	torc_word_arm(torc_topic_word(topic, TORC_WORD_DATA));
 	torc_topic_barrier(topic);
 	if (!torc_consumer_peek(&listener->consumer, &message))
@@ -85,6 +110,7 @@ static int listen(void *context)
 		else
 			r = 0;
 		rest(listener);
+		cond_resched();
 	}
 	torc_store_relaxed(&torc_subscriber_slot(&listener->topic->ring,
 						 TORC_SLOT_LISTENER)->pid, 0);

@@ -11,6 +11,7 @@
 #include <linux/file.h>
 #include <linux/module.h>
 #include <linux/poll.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -49,20 +50,33 @@ static int node_open(struct inode *inode, struct file *file)
 	return stream_open(inode, file);
 }
 
-static void set_eventfd(struct torc_open *open, struct eventfd_ctx *eventfd)
+/*
+ * There are no more than subscribers: a publisher signals all of them, be it in a
+ * hard interrupt.
+ */
+static int set_eventfd(struct torc_open *open, struct eventfd_ctx *eventfd)
 {
 	struct torc_topic *topic = open->topic;
 	struct eventfd_ctx *old;
+	int r = 0;
 
 	spin_lock_irq(&topic->signals_lock);
-	old = open->eventfd;
-	open->eventfd = eventfd;
-	list_del_init(&open->signals_link);
-	if (eventfd)
-		list_add(&open->signals_link, &topic->signals);
+	if (eventfd && !open->eventfd &&
+	    topic->signals_count >= topic->ring.subscribers) {
+		old = eventfd;
+		r = -EUSERS;
+	} else {
+		old = open->eventfd;
+		open->eventfd = eventfd;
+		topic->signals_count += !!eventfd - !!old;
+		list_del_init(&open->signals_link);
+		if (eventfd)
+			list_add(&open->signals_link, &topic->signals);
+	}
 	spin_unlock_irq(&topic->signals_lock);
 	if (old)
 		eventfd_ctx_put(old);
+	return r;
 }
 
 static struct torc_subscriber_slot_shm *own_slot(struct torc_open *open)
@@ -76,6 +90,9 @@ static void free_slot(struct torc_open *open)
 
 	torc_store_relaxed(&own_slot(open)->pid, 0);
 	torc_store_release(&own_slot(open)->state, TORC_SUBSCRIBER_FREE);
+	/* It is nobody's, but on a page that every subscription may write. */
+	torc_store_release(&torc_subscriber_slot(&topic->ring, 0)->state,
+			   TORC_SUBSCRIBER_FREE);
 	mutex_lock(&topic->slots_lock);
 	clear_bit(open->slot, topic->slots);
 	mutex_unlock(&topic->slots_lock);
@@ -192,12 +209,25 @@ static int ready(struct torc_open *open)
 
 	if (open->slot)
 		return subscription_ready(open);
-	mutex_lock(&open->reading);
+	if (mutex_lock_killable(&open->reading))
+		return -EINTR;
 	r = join(open);
 	if (!r)
 		r = torc_consumer_peek(&open->consumer, &message);
 	mutex_unlock(&open->reading);
 	return r == -EAGAIN ? 0 : r ?: 1;
+}
+
+/* As ready(); if there is none, publishers know that somebody sleeps. */
+static int ready_or_armed(struct torc_open *open)
+{
+	int r = ready(open);
+
+	if (r)
+		return r;
+	torc_word_arm(torc_topic_word(open->topic, TORC_WORD_DATA));
+	torc_topic_barrier(open->topic);
+	return ready(open);
 }
 
 static __poll_t node_poll(struct file *file, poll_table *wait)
@@ -208,12 +238,7 @@ static __poll_t node_poll(struct file *file, poll_table *wait)
 	int r;
 
 	poll_wait(file, &topic->sleepers[TORC_WORD_DATA].queue, wait);
-	r = ready(open);
-	if (!r) {
-		torc_word_arm(torc_topic_word(topic, TORC_WORD_DATA));
-		torc_topic_barrier(topic);
-		r = ready(open);
-	}
+	r = ready_or_armed(open);
 	if (r)
 		mask = r < 0 ? EPOLLERR : EPOLLIN | EPOLLRDNORM;
 	if (file->f_mode & FMODE_WRITE && !open->slot)
@@ -225,15 +250,12 @@ static __poll_t node_poll(struct file *file, poll_table *wait)
 
 static int wait_for_message(struct torc_open *open)
 {
-	struct torc_topic *topic = open->topic;
-	struct torc_sleepers *sleepers = &topic->sleepers[TORC_WORD_DATA];
+	struct torc_sleepers *sleepers =
+		&open->topic->sleepers[TORC_WORD_DATA];
 	u64 wakes = READ_ONCE(sleepers->wakes);
-	struct torc_message message;
 	long left;
 
-	torc_word_arm(torc_topic_word(topic, TORC_WORD_DATA));
-	torc_topic_barrier(topic);
-	if (torc_consumer_peek(&open->consumer, &message) != -EAGAIN)
+	if (ready_or_armed(open))
 		return 0;
 	/* Who dies between commit and wake wakes nobody. */
 	left = wait_event_interruptible_timeout(
@@ -242,18 +264,15 @@ static int wait_for_message(struct torc_open *open)
 	return left < 0 ? left : 0;
 }
 
-static ssize_t read_message(struct torc_open *open, char __user *buffer,
-			    size_t size, bool nonblock)
+/* The length of a message that is not empty, or an error. */
+static ssize_t take_message(struct torc_open *open, char __user *buffer,
+			    size_t size)
 {
 	struct torc_message message;
 	int r = join(open);
 
 	while (!r) {
 		r = torc_consumer_peek(&open->consumer, &message);
-		if (r == -EAGAIN && !nonblock) {
-			r = wait_for_message(open);
-			continue;
-		}
 		if (r)
 			break;
 		if (message.length > size)
@@ -266,6 +285,8 @@ static ssize_t read_message(struct torc_open *open, char __user *buffer,
 			return message.length;
 		if (r == -ESTALE)
 			r = 0;
+		if (signal_pending(current))
+			return -ERESTARTSYS;
 		cond_resched();
 	}
 	return r;
@@ -279,10 +300,15 @@ static ssize_t node_read(struct file *file, char __user *buffer, size_t size,
 
 	if (open->slot)
 		return -EINVAL;
-	if (mutex_lock_interruptible(&open->reading))
-		return -ERESTARTSYS;
-	r = read_message(open, buffer, size, file->f_flags & O_NONBLOCK);
-	mutex_unlock(&open->reading);
+	do {
+		if (mutex_lock_interruptible(&open->reading))
+			return -ERESTARTSYS;
+		r = take_message(open, buffer, size);
+		mutex_unlock(&open->reading);
+		if (r != -EAGAIN || file->f_flags & O_NONBLOCK)
+			return r;
+		r = wait_for_message(open);
+	} while (!r);
 	return r;
 }
 
@@ -471,8 +497,7 @@ static int node_eventfd(struct torc_open *open, int fd)
 		if (IS_ERR(eventfd))
 			return PTR_ERR(eventfd);
 	}
-	set_eventfd(open, eventfd);
-	return 0;
+	return set_eventfd(open, eventfd);
 }
 
 static long node_ioctl(struct file *file, unsigned int command,

@@ -134,9 +134,7 @@ static int publish_claimed(struct torc_mp *mp, const void *data, size_t length)
 	int r;
 
 	torc_store_release(&mp->slot->pid, 1);
-	preempt_disable();
 	r = torc_mp_publish(mp, data, length);
-	preempt_enable();
 	torc_store_release(&mp->slot->pid, 0);
 	return r;
 }

@@ -55,6 +55,22 @@ static const struct device_type topic_type = {
 
 /* ---- What a topic is ----------------------------------------------------- */
 
+/* Is it the same name, or is one of them a folder of the other's? */
+static bool in_the_way(const char *a, const char *b)
+{
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	return (!*a && (!*b || *b == '/')) || (!*b && *a == '/');
+}
+
+/* The kernel's isalnum() takes Latin-1 for letters. */
+static bool is_name_character(char c)
+{
+	return isascii(c) && (isalnum(c) || c == '_' || c == '-');
+}
+
 /* As libtorc's names. */
 static bool name_is_good(const char *name)
 {
@@ -62,12 +78,11 @@ static bool name_is_good(const char *name)
 	const char *c;
 
 	if (!*name || strlen(name) >= TORC_DRIVER_NAME_MAX ||
-	    !strcmp(name, "control"))
+	    in_the_way(name, "control"))
 		return false;
 	for (c = name; *c; c++) {
-		if (*c == '/' ? begins || !c[1] :
-		    begins ? !isalnum(*c) && *c != '_' && *c != '-' :
-			     !isalnum(*c) && !strchr("._-", *c))
+		if (*c == '/' || *c == '.' ? begins || (*c == '/' && !c[1]) :
+					     !is_name_character(*c))
 			return false;
 		begins = *c == '/';
 	}
@@ -241,7 +256,8 @@ static void topic_init(struct torc_topic *topic,
 	raw_spin_lock_init(&topic->publishing);
 	mutex_init(&topic->writing);
 	mutex_init(&topic->slots_lock);
-	bitmap_set(topic->slots, 0, TORC_SLOT_FIRST);
+	/* Slot 0 is held by nobody, whatever stands there. */
+	set_bit(TORC_SLOT_LISTENER, topic->slots);
 	for (i = 0; i < ARRAY_SIZE(topic->sleepers); i++)
 		init_waitqueue_head(&topic->sleepers[i].queue);
 	spin_lock_init(&topic->signals_lock);
@@ -251,11 +267,13 @@ static void topic_init(struct torc_topic *topic,
 /* Give it a number and a node. */
 static int topic_link(struct torc_topic *topic)
 {
+	struct torc_topic *other;
 	int minor, r;
 
 	lockdep_assert_held(&torc_topics_lock);
-	if (topic_find(topic->name))
-		return -EEXIST;
+	list_for_each_entry(other, &topics, link)
+		if (in_the_way(topic->name, other->name))
+			return -EEXIST;
 	minor = ida_alloc_max(&minors, torc_max_topics - 1, GFP_KERNEL);
 	if (minor < 0)
 		return minor;
