@@ -121,7 +121,7 @@ static void socket_close(const struct torc_bell *bell,
 	char file[FILE_SIZE];
 
 	bell_file(bell->number, file);
-	if (s->bus && !s->forkable.forked)
+	if (s->bus && !s->forkable.unusable)
 		unlinkat(s->bus->fd, file, 0);
 	torc_forkable_remove(&s->forkable);
 	torc_bus_close(s->bus);

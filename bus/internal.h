@@ -65,7 +65,9 @@ int torc_process_alive(const struct torc_process *process);
 struct torc_forkable {
 	struct torc_forkable *next, **link;
 	int fds[2];	/* closed in the child, and -1 then */
-	bool forked;	/* we are the child */
+	/* Why the handle is of no use any more: -EOWNERDEAD, we are the child;
+	 * -EPROTO, its ring was cut off.  Or 0. */
+	int unusable;
 };
 
 void torc_forkable_add(struct torc_forkable *forkable);
@@ -78,6 +80,14 @@ void torc_forkable_remove(struct torc_forkable *forkable);
  */
 void torc_fork_hold(void);
 void torc_fork_allow(void);
+
+/* ---- guard.c: truncated files ------------------------------------------- */
+
+/*
+ * If what is mapped at @base is cut off, *@unusable becomes -EPROTO.  0 or -ENOMEM.
+ */
+int torc_guard_add(void *base, size_t size, bool writable, int *unusable);
+void torc_guard_remove(void *base);
 
 /* ---- bus.c: names ------------------------------------------------------- */
 
@@ -332,6 +342,7 @@ struct torc_topic {
 	bool held;			/* we take part */
 	bool inspecting;		/* TORC_INSPECT */
 	struct torc_view view;		/* ring_base NULL until looked at */
+	int looked_unusable;		/* it was cut off */
 	uint32_t references;
 	struct torc_place place;	/* of a named topic */
 	int fd;				/* ring object, or memfd */
@@ -345,16 +356,21 @@ struct torc_topic {
 struct torc_topic *torc_topic_ref(struct torc_topic *topic);
 struct torc_topic *torc_topic_unref(struct torc_topic *topic);
 
+/* What a call of a handle returns of no use any more; @forkable->unusable is set. */
+int torc_unusable(const struct torc_forkable *forkable,
+	      const struct torc_topic *topic);
+
 /* Remove the topic at @place by its mapping; -errno, of which nothing is told. */
 int torc_topic_remove(const struct torc_mapping *mapping,
 		      const struct torc_place *place, const char *rest,
 		      unsigned int flags);
 
+/* @unusable: of the handle whose the view is. */
 int torc_topic_map(struct torc_topic *topic, enum torc_access access,
-		   struct torc_view *ret_view);
+		   int *unusable, struct torc_view *ret_view);
 /* The same without taking part. */
 int torc_topic_attach(struct torc_topic *topic, enum torc_access access,
-		      struct torc_view *ret_view);
+		      int *unusable, struct torc_view *ret_view);
 void torc_topic_unmap(struct torc_topic *topic, struct torc_view *view);
 
 /*

@@ -106,7 +106,7 @@ static void after_fork_in_child(void)
 {
 	for (struct torc_forkable *f = forkables; f; f = f->next) {
 		close_all(f);
-		f->forked = true;
+		f->unusable = -EOWNERDEAD;
 	}
 	pthread_mutex_unlock(&forkables_mutex);
 }
@@ -122,7 +122,7 @@ void torc_forkable_add(struct torc_forkable *forkable)
 
 	pthread_once(&once, register_once);
 	pthread_mutex_lock(&forkables_mutex);
-	forkable->forked = false;
+	forkable->unusable = 0;
 	forkable->next = forkables;
 	forkable->link = &forkables;
 	if (forkables)

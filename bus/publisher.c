@@ -237,6 +237,8 @@ static int no_room(struct attempt *attempt)
 	uint64_t now;
 	int r;
 
+	if (pub->forkable.unusable)
+		return torc_unusable(&pub->forkable, pub->topic);
 	if (!attempt->begun)
 		begin_attempt(attempt);
 	now = torc_now_ns();
@@ -315,8 +317,9 @@ static int sync_committed(struct torc_publisher *pub, size_t length)
 
 int torc_pub_sync(struct torc_publisher *pub)
 {
-	if (pub->forkable.forked)
-		return -EOWNERDEAD;
+	if (pub->forkable.unusable)
+		return torc_unusable(&pub->forkable,
+				 pub->topic);
 	if (!pub->topic->mapping->disk)
 		return 0;
 	pub->unsynced = 0;
@@ -381,8 +384,9 @@ static inline int reserve(struct torc_publisher *pub, size_t length,
 {
 	int r;
 
-	if (torc_unlikely(pub->forkable.forked))
-		return -EOWNERDEAD;
+	if (torc_unlikely(pub->forkable.unusable))
+		return torc_unusable(&pub->forkable,
+				 pub->topic);
 	if (torc_unlikely(pub->reserved))
 		torc_pub_abort(pub);
 	r = try_reserve(pub, length, ret_payload);
@@ -419,7 +423,7 @@ publish_short_of_many(struct torc_publisher *pub, const void *data,
 int torc_pub_publish(struct torc_publisher *pub, const void *data,
 		     size_t length)
 {
-	if (torc_unlikely(length >= pub->short_end || pub->forkable.forked))
+	if (torc_unlikely(length >= pub->short_end || pub->forkable.unusable))
 		return publish(pub, data, length);
 	if (pub->many)
 		return publish_short_of_many(pub, data, length);
@@ -457,8 +461,9 @@ int torc_pub_publish_batch(struct torc_publisher *pub,
 	struct attempt attempt = { .pub = pub };
 	int r;
 
-	if (torc_unlikely(pub->forkable.forked))
-		return -EOWNERDEAD;
+	if (torc_unlikely(pub->forkable.unusable))
+		return torc_unusable(&pub->forkable,
+				 pub->topic);
 	if (count < 1)
 		return torc_fail(-EINVAL, "%s: a batch has at least one "
 				 "message", pub->topic->name);
@@ -504,8 +509,9 @@ int torc_pub_reserve(struct torc_publisher *pub, size_t length,
 
 int torc_pub_commit(struct torc_publisher *pub, size_t length)
 {
-	if (torc_unlikely(pub->forkable.forked))
-		return -EOWNERDEAD;
+	if (torc_unlikely(pub->forkable.unusable))
+		return torc_unusable(&pub->forkable,
+				 pub->topic);
 	if (torc_unlikely(!pub->reserved || length > pub->reserved_length))
 		return torc_fail(-EINVAL, "%s: nothing was reserved, or less",
 				 pub->topic->name);
@@ -515,7 +521,7 @@ int torc_pub_commit(struct torc_publisher *pub, size_t length)
 
 void torc_pub_abort(struct torc_publisher *pub)
 {
-	if (!pub->reserved || pub->forkable.forked)
+	if (!pub->reserved || pub->forkable.unusable)
 		return;
 	pub->reserved = false;
 	if (pub->many) {
@@ -669,7 +675,8 @@ int torc_pub_open(struct torc_topic *topic,
 	pub->topic = torc_topic_ref(topic);
 	torc_forkable_add(&pub->forkable);
 	pub->fences = !torc_wake_register();
-	r = torc_topic_map(topic, TORC_ACCESS_PUBLISH, &pub->view);
+	r = torc_topic_map(topic, TORC_ACCESS_PUBLISH, &pub->forkable.unusable,
+			   &pub->view);
 	if (!r) {
 		pub->many = pub->view.ring.kind == TORC_KIND_MP;
 		pub->short_end = TORC_SHORT - TORC_HEADER_SIZE + 1;
@@ -691,7 +698,7 @@ struct torc_publisher *torc_pub_close(struct torc_publisher *pub)
 {
 	if (!pub)
 		return NULL;
-	if (pub->slot && !pub->forkable.forked) {
+	if (pub->slot && !pub->forkable.unusable) {
 		torc_pub_abort(pub);
 		mend_all(pub);
 		torc_store_release(&pub->slot->pid, 0);

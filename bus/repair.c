@@ -171,7 +171,8 @@ int torc_topic_repair(struct torc_topic *topic)
 	struct torc_view view;
 	struct torc_repairer repairer = { &view.ring, &forkable,
 					  TORC_PUBLISHERS_MAX };
-	int r = torc_topic_attach(topic, TORC_ACCESS_PUBLISH, &view);
+	int r = torc_topic_attach(topic, TORC_ACCESS_PUBLISH,
+				  &forkable.unusable, &view);
 
 	if (r)
 		return r;

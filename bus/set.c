@@ -275,7 +275,7 @@ int torc_set_wait(struct torc_set *set, int64_t timeout_ns, void **ret_data)
 	struct torc_seat *seat;
 	int r;
 
-	if (set->forkable.forked)
+	if (set->forkable.unusable)
 		return -EOWNERDEAD;
 	for (;;) {
 		if (++set->looks % HEAR_LOOKS == 0)
@@ -314,7 +314,7 @@ void torc_set_wake(struct torc_set *set)
 
 int torc_set_fd(struct torc_set *set)
 {
-	if (set->forkable.forked)
+	if (set->forkable.unusable)
 		return -EOWNERDEAD;
 	set->has_fd = true;
 	return epoll_fd(set);
@@ -361,7 +361,7 @@ int torc_set_add(struct torc_set *set, struct torc_subscriber *sub, void *data)
 	uint32_t i = 0;
 	int r;
 
-	if (set->forkable.forked)
+	if (set->forkable.unusable)
 		return -EOWNERDEAD;
 	if (seat->set)
 		return torc_fail(-EBUSY, "%s: the subscriber is in a set, or "
@@ -398,7 +398,7 @@ void torc_set_remove(struct torc_set *set, struct torc_subscriber *sub)
 		return;
 	if (!seat->slot) {
 		set->polled--;
-	} else if (!set->forkable.forked) {
+	} else if (!set->forkable.unusable) {
 		torc_store_relaxed(&seat->slot->bell_armed, 0u);
 		torc_store_relaxed(&seat->slot->bell, 0u);
 	}

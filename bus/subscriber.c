@@ -141,8 +141,9 @@ int torc_sub_peek_batch(struct torc_subscriber *sub,
 {
 	int r;
 
-	if (torc_unlikely(sub->forkable.forked))
-		return -EOWNERDEAD;
+	if (torc_unlikely(sub->forkable.unusable))
+		return torc_unusable(&sub->forkable,
+				 sub->topic);
 	r = torc_consumer_peek_batch(&sub->consumer, ret_messages, max);
 	if (torc_likely(r > 0))
 		return r;
@@ -154,8 +155,9 @@ int torc_sub_peek(struct torc_subscriber *sub,
 {
 	int r;
 
-	if (torc_unlikely(sub->forkable.forked))
-		return -EOWNERDEAD;
+	if (torc_unlikely(sub->forkable.unusable))
+		return torc_unusable(&sub->forkable,
+				 sub->topic);
 	r = torc_consumer_peek(&sub->consumer, ret_message);
 	return torc_likely(!r) ? 0 : no_message(sub, r);
 }
@@ -164,8 +166,9 @@ int torc_sub_release(struct torc_subscriber *sub)
 {
 	int r;
 
-	if (torc_unlikely(sub->forkable.forked))
-		return -EOWNERDEAD;
+	if (torc_unlikely(sub->forkable.unusable))
+		return torc_unusable(&sub->forkable,
+				 sub->topic);
 	r = torc_consumer_release(&sub->consumer);
 	if (torc_unlikely(r))
 		return explain(sub, r);
@@ -178,8 +181,9 @@ int torc_sub_receive(struct torc_subscriber *sub, void *buffer, size_t size,
 {
 	int r;
 
-	if (torc_unlikely(sub->forkable.forked))
-		return -EOWNERDEAD;
+	if (torc_unlikely(sub->forkable.unusable))
+		return torc_unusable(&sub->forkable,
+				 sub->topic);
 	r = torc_consumer_receive(&sub->consumer, buffer, size, ret_message);
 	if (torc_unlikely(r)) {
 		if (r == -EMSGSIZE)
@@ -266,7 +270,7 @@ bool torc_sub_ready(struct torc_subscriber *sub)
 	int r;
 
 	/* What was peeked and not released is still the next message. */
-	if (c->next != c->cursor)
+	if (c->next != c->cursor || sub->forkable.unusable)
 		return true;
 	r = torc_consumer_peek(c, &message);
 	/* The caller has peeked nothing: there is nothing to be released. */
@@ -358,8 +362,9 @@ int torc_sub_wait_any(struct torc_subscriber *const *subs, int count,
 		return torc_fail(-E2BIG, "%d topics to wait for; more than %d "
 				 "take a set", count, TORC_WORDS_MAX);
 	for (i = 0; i < count; i++)
-		if (subs[i]->forkable.forked)
-			return -EOWNERDEAD;
+		if (subs[i]->forkable.unusable)
+			return torc_unusable(&subs[i]->forkable,
+					 subs[i]->topic);
 	for (;;) {
 		i = which_has_message(&all);
 		if (i >= 0)
@@ -407,8 +412,9 @@ int torc_sub_fd(struct torc_subscriber *sub)
 	struct torc_set *set;
 	int r;
 
-	if (sub->forkable.forked)
-		return -EOWNERDEAD;
+	if (sub->forkable.unusable)
+		return torc_unusable(&sub->forkable,
+				 sub->topic);
 	if (sub->own_set)
 		return torc_set_fd(sub->own_set);
 	r = torc_set_open(sub->options.wait, &set);
@@ -429,8 +435,9 @@ int torc_sub_ended(struct torc_subscriber *sub)
 {
 	const struct torc_ring *ring = &sub->view.ring;
 
-	if (sub->forkable.forked)
-		return -EOWNERDEAD;
+	if (sub->forkable.unusable)
+		return torc_unusable(&sub->forkable,
+				 sub->topic);
 	if (!torc_load_acquire(&ring->shm->joined))
 		return 0;
 	for (uint32_t i = 0; i < ring->publishers; i++) {
@@ -581,7 +588,8 @@ int torc_sub_open(struct torc_topic *topic,
 	sub->topic = torc_topic_ref(topic);
 	torc_forkable_add(&sub->forkable);
 	sub->fences = !torc_wake_register();
-	r = torc_topic_map(topic, TORC_ACCESS_RECEIVE, &sub->view);
+	r = torc_topic_map(topic, TORC_ACCESS_RECEIVE, &sub->forkable.unusable,
+			   &sub->view);
 	if (!r) {
 		if (sub->view.ring.cursors)
 			sub->room_word = &sub->view.ring.cursors->room_word;
@@ -614,7 +622,7 @@ struct torc_subscriber *torc_sub_close(struct torc_subscriber *sub)
 		torc_set_remove(sub->seat.set, sub);
 	torc_set_close(sub->own_set);
 	slot = sub->consumer.slot;
-	if (slot && !sub->forkable.forked) {
+	if (slot && !sub->forkable.unusable) {
 		torc_store_relaxed(&slot->pid, 0);
 		torc_consumer_leave(&sub->consumer);
 		wake_publishers(sub);

@@ -127,11 +127,11 @@ static int hold(struct torc_topic *topic)
 	int r = 0;
 
 	torc_fork_hold();
-	if (topic->mapping->hold && (!topic->held || topic->forkable.forked))
+	if (topic->mapping->hold && (!topic->held || topic->forkable.unusable))
 		r = topic->mapping->hold(topic);
 	if (!r) {
 		topic->held = true;
-		topic->forkable.forked = false;
+		topic->forkable.unusable = 0;
 	}
 	torc_fork_allow();
 	return r;
@@ -285,6 +285,31 @@ int torc_topic_fd(const struct torc_topic *topic)
 
 /* ---- Mapping ------------------------------------------------------------ */
 
+static int truncated(const struct torc_topic *topic)
+{
+	return torc_fail(-EPROTO, "%s: somebody truncated it; remove it and "
+			 "make it anew", topic->name);
+}
+
+int torc_unusable(const struct torc_forkable *forkable,
+		  const struct torc_topic *topic)
+{
+	return forkable->unusable == -EPROTO ? truncated(topic)
+					     : forkable->unusable;
+}
+
+static int guard(const struct torc_view *view, enum torc_access access,
+		 int *unusable)
+{
+	int r = torc_guard_add(view->ring_base, view->ring_size,
+			       access == TORC_ACCESS_PUBLISH, unusable);
+
+	if (!r && view->cursors_base)
+		r = torc_guard_add(view->cursors_base, view->cursors_size,
+				   access != TORC_ACCESS_LOOK, unusable);
+	return r;
+}
+
 static int explain_mapping(const struct torc_topic *topic,
 			   enum torc_access access, int r)
 {
@@ -303,13 +328,18 @@ static int explain_mapping(const struct torc_topic *topic,
 }
 
 int torc_topic_attach(struct torc_topic *topic, enum torc_access access,
-		      struct torc_view *ret_view)
+		      int *unusable, struct torc_view *ret_view)
 {
 	struct torc_view view = { .ring_base = NULL };
 	int r = topic->mapping->map(topic, access, &view);
 
 	if (r)
 		return explain_mapping(topic, access, r);
+	r = guard(&view, access, unusable);
+	if (r) {
+		torc_topic_unmap(topic, &view);
+		return torc_fail(r, "%s: out of memory", topic->name);
+	}
 	r = torc_ring_attach(&view.ring, view.ring_base, view.ring_size,
 			     view.cursors_base, view.cursors_size);
 	/* What was checked at opening may have been changed since. */
@@ -329,7 +359,7 @@ int torc_topic_attach(struct torc_topic *topic, enum torc_access access,
 }
 
 int torc_topic_map(struct torc_topic *topic, enum torc_access access,
-		   struct torc_view *ret_view)
+		   int *unusable, struct torc_view *ret_view)
 {
 	int r;
 
@@ -338,11 +368,14 @@ int torc_topic_map(struct torc_topic *topic, enum torc_access access,
 				 topic->name);
 	r = access == TORC_ACCESS_LOOK ? 0 : hold(topic);
 	return r ? explain_mapping(topic, access, r)
-		 : torc_topic_attach(topic, access, ret_view);
+		 : torc_topic_attach(topic, access, unusable, ret_view);
 }
 
 void torc_topic_unmap(struct torc_topic *topic, struct torc_view *view)
 {
+	torc_guard_remove(view->ring_base);
+	if (view->cursors_base)
+		torc_guard_remove(view->cursors_base);
 	topic->mapping->unmap(topic, view);
 	view->ring_base = NULL;
 }
@@ -420,9 +453,12 @@ bool torc_subscriber_present(const struct torc_ring *ring, uint32_t slot)
 
 static int look(struct torc_topic *topic)
 {
+	if (topic->looked_unusable)
+		return truncated(topic);
 	if (topic->view.ring_base)
 		return 0;
-	return torc_topic_map(topic, TORC_ACCESS_LOOK, &topic->view);
+	return torc_topic_map(topic, TORC_ACCESS_LOOK, &topic->looked_unusable,
+			      &topic->view);
 }
 
 static void fill_publisher(const struct torc_ring *ring, int fd, uint32_t i,

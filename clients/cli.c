@@ -132,6 +132,7 @@ void cli_begin(const char *name)
 			exit(CLI_FAILED);
 	}
 	signal(SIGPIPE, SIG_IGN);
+	torc_sigbus_guard();
 }
 
 /* ---- Options ------------------------------------------------------------ */

@@ -41,7 +41,10 @@ struct cli_program {
 	int (*set)(int key, const char *value, void *context);
 };
 
-/* Name the program, open descriptors 0 to 2 if they are not, ignore SIGPIPE. */
+/*
+ * Name the program, open descriptors 0 to 2 if they are not, ignore SIGPIPE,
+ * survive that topics are truncated.
+ */
 void cli_begin(const char *name);
 
 /*

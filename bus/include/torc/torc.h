@@ -36,6 +36,7 @@
 #ifndef TORC_TORC_H
 #define TORC_TORC_H
 
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -87,6 +88,31 @@ TORC_API const char *torc_errmsg(void);
 
 /* The library's version, "0.1.0". */
 TORC_API const char *torc_version(void);
+
+/**
+ * torc_sigbus_guard() - survive that others truncate files
+ *
+ * Whoever may write a topic's file on tmpfs or disk can truncate it, and whoever
+ * touches what is gone gets SIGBUS.  With the guard, a handler for that signal,
+ * the publisher or subscriber gets -EPROTO from its next call on instead; what
+ * the interrupted call did is lost.  SIGBUS from elsewhere goes on to the handler
+ * that was there before.  A sealed memfd (memfd:) or the driver needs no guard.
+ *
+ * Context: Once per process, before other handlers of SIGBUS are installed over
+ * it; those call torc_sigbus() themselves.
+ * Return: 0, or the error of sigaction().
+ */
+TORC_API int torc_sigbus_guard(void);
+
+/**
+ * torc_sigbus() - the same, for a handler of the application's own
+ * @info:	what the handler was given
+ *
+ * Context: A signal handler for SIGBUS.
+ * Return: 1 if it was of a topic and the access can be tried again, which
+ * returning from the handler does; 0 if not.
+ */
+TORC_API int torc_sigbus(const siginfo_t *info);
 
 /* ---- Bus ---------------------------------------------------------------- */
 

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/* Files that are cut off while they are mapped. */
+#include "fixture.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+TestSuite(truncation, .init = fixture_init, .fini = fixture_fini, .timeout = 60);
+
+static void cut_ring(void)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/t", fixture_bus);
+	cr_assert_eq(truncate(path, 0), 0);
+}
+
+static void cut_cursors(void)
+{
+	DIR *dir = opendir(fixture_bus);
+	struct dirent *entry;
+	int cut = 0;
+
+	cr_assert(dir);
+	while ((entry = readdir(dir))) {
+		if (!strstr(entry->d_name, ".cursors"))
+			continue;
+		int fd = openat(dirfd(dir), entry->d_name, O_RDWR);
+
+		cr_assert_geq(fd, 0);
+		cr_assert_eq(ftruncate(fd, 0), 0);
+		close(fd);
+		cut++;
+	}
+	closedir(dir);
+	cr_assert_eq(cut, 1);
+}
+
+/* What is left of it; maybe the last user could remove all. */
+static void remove_topic(void)
+{
+	struct torc_bus *bus;
+	int r;
+
+	MUST(torc_bus_open(NULL, &bus));
+	r = torc_bus_remove(bus, "t", 0);
+	cr_assert(!r || r == -ENOENT, "%s", torc_errmsg());
+	MUST(torc_bus_clean(bus));
+	torc_bus_close(bus);
+}
+
+/* Publish until it is told: what was published before may have been lost. */
+static void publish_until_told(struct torc_publisher *pub)
+{
+	int r = 0;
+
+	for (int i = 0; !r && i < 100000; i++)
+		r = torc_pub_publish(pub, "0123456789", 10);
+	FAILS(-EPROTO, "truncated", r);
+	cr_expect_eq(torc_pub_publish(pub, "", 0), -EPROTO);
+}
+
+static void receive_until_told(struct torc_subscriber *sub)
+{
+	struct torc_message message;
+	char buffer[16];
+	int r = 0;
+
+	for (int i = 0; (!r || r == -EAGAIN) && i < 100000; i++)
+		r = torc_sub_receive(sub, buffer, sizeof(buffer), &message);
+	FAILS(-EPROTO, "truncated", r);
+	cr_expect_eq(torc_sub_wait(sub, -1), -EPROTO);
+	cr_expect_eq(torc_sub_receive(sub, buffer, sizeof(buffer), &message),
+		     -EPROTO);
+}
+
+static void everybody_is_told(unsigned int flags, void (*cut)(void))
+{
+	struct torc_pub_options fails = { .full = TORC_FULL_EVICT };
+	struct torc_topic *topic = topic_open("t", flags, 4096);
+	struct torc_subscriber *sub[2];
+	struct torc_topic_info info;
+	struct torc_publisher *pub;
+
+	MUST(torc_sigbus_guard());
+	MUST(torc_sigbus_guard());
+	MUST(torc_pub_open(topic, &fails, &pub));
+	sub[0] = sub_open(topic, 0);
+	sub[1] = sub_open(topic, TORC_SUB_LOSSY);
+	MUST(torc_topic_get_info(topic, &info));
+	MUST(torc_pub_publish(pub, "before", 6));
+	cut();
+	publish_until_told(pub);
+	if (cut == cut_ring)
+		for (int i = 0; i < 2; i++)
+			receive_until_told(sub[i]);
+	torc_pub_close(pub);
+	torc_sub_close(sub[0]);
+	torc_sub_close(sub[1]);
+	torc_topic_close(topic);
+	remove_topic();
+}
+
+Test(truncation, of_the_ring_is_told)
+{
+	everybody_is_told(0, cut_ring);
+	everybody_is_told(TORC_MANY, cut_ring);
+}
+
+Test(truncation, of_the_cursors_is_told_to_publishers)
+{
+	everybody_is_told(0, cut_cursors);
+	everybody_is_told(TORC_MANY, cut_cursors);
+}
+
+/* As long as it takes to see that the table of mappings grows. */
+Test(truncation, is_told_to_each_of_many)
+{
+	enum { COUNT = 100 };
+	struct torc_topic *topic = topic_open("t", 0, 4096);
+	struct torc_subscriber *subs[COUNT];
+
+	MUST(torc_sigbus_guard());
+	for (int i = 0; i < COUNT; i++)
+		subs[i] = sub_open(topic, TORC_SUB_LOSSY);
+	cut_ring();
+	for (int i = 0; i < COUNT; i++) {
+		receive_until_told(subs[i]);
+		torc_sub_close(subs[i]);
+	}
+	torc_topic_close(topic);
+	remove_topic();
+}
+
+static int dies_unguarded(void *context)
+{
+	struct torc_topic *topic = topic_open("t", 0, 4096);
+	struct torc_publisher *pub = pub_open(topic);
+
+	(void)context;
+	signal(SIGBUS, SIG_DFL);
+	cut_ring();
+	for (int i = 0; i < 1000; i++)
+		torc_pub_publish(pub, "0123456789", 10);
+	return 0;
+}
+
+static char *elsewhere(void)
+{
+	int fd = memfd_create("elsewhere", 0);
+	char *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+
+	cr_assert_neq((void *)map, MAP_FAILED);
+	close(fd);
+	return map;
+}
+
+static int dies_elsewhere(void *context)
+{
+	(void)context;
+	signal(SIGBUS, SIG_DFL);
+	MUST(torc_sigbus_guard());
+	return *(volatile char *)elsewhere();
+}
+
+static void exit_with_7(int number, siginfo_t *info, void *context)
+{
+	(void)number;
+	(void)context;
+	_exit(torc_sigbus(info) ? 1 : 7);
+}
+
+static int is_passed_on(void *context)
+{
+	struct sigaction action = { .sa_sigaction = exit_with_7,
+				    .sa_flags = SA_SIGINFO };
+
+	(void)context;
+	sigaction(SIGBUS, &action, NULL);
+	MUST(torc_sigbus_guard());
+	return *(volatile char *)elsewhere();
+}
+
+Test(truncation, other_bus_errors_are_passed_on)
+{
+	cr_expect_eq(child_end(child_start(dies_unguarded, NULL)), -SIGBUS);
+	remove_topic();
+	cr_expect_eq(child_end(child_start(dies_elsewhere, NULL)), -SIGBUS);
+	cr_expect_eq(child_end(child_start(is_passed_on, NULL)), 7);
+}
