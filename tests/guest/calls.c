@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Goal: read(), write(), poll() and the ioctls of the nodes do what driver.h says,
+ * and refuse all else.
+ */
+#include "device.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* An address that nothing is mapped at. */
+#define NOWHERE ((void *)0x1000)
+
+static int control(void)
+{
+	int fd = open(TORC_DRIVER_CONTROL, O_RDWR | O_CLOEXEC);
+
+	CHECK(fd >= 0);
+	return fd;
+}
+
+static int create(const struct torc_driver_create *request)
+{
+	int fd = control(), r = ioctl(fd, TORC_IOC_CREATE, request);
+	int error = errno;
+
+	close(fd);
+	errno = error;
+	return r;
+}
+
+TEST(topics_are_not_made_of_nonsense)
+{
+	struct torc_driver_create good = device_request(TORC_MEMORY_SHMEM, 0),
+				  bad;
+	static const char *const names[] = {
+		"", "control", "/a", "a/", "a//b", ".a", "a/.b", "../a", "a b",
+		"a:b", "a!b", "\xff",
+	};
+	int fd = control();
+
+#define REFUSED(error, change)                                                \
+	do {                                                                  \
+		bad = good;                                                   \
+		change;                                                       \
+		CHECK_FAILS(error, create(&bad));                             \
+	} while (0)
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		REFUSED(EINVAL, strcpy(bad.name, names[i]));
+	REFUSED(EINVAL, memset(bad.name, 'a', sizeof(bad.name)));
+	REFUSED(EINVAL, memset(bad.type, 'a', sizeof(bad.type)));
+	REFUSED(EINVAL, bad.flags = 8);
+	REFUSED(EINVAL, bad.flags = TORC_DRIVER_PUBLISHES | TORC_DRIVER_MANY);
+	REFUSED(EINVAL, bad.memory = 77);
+	REFUSED(EINVAL, bad.cache = TORC_CACHE_WC);
+	REFUSED(EINVAL, bad.memory = TORC_MEMORY_CONTIG; bad.cache = 3);
+	REFUSED(EINVAL, bad.mode = 01777);
+	REFUSED(EINVAL, bad.publishers = 2);
+	REFUSED(EINVAL, bad.reserved[7] = 1);
+	REFUSED(E2BIG, bad.publishers = 1u << 20);
+	REFUSED(E2BIG, bad.subscribers = UINT32_MAX);
+	REFUSED(E2BIG, bad.capacity = UINT64_MAX);
+	REFUSED(ENOMEM, bad.capacity = 1ull << 40);
+#undef REFUSED
+	CHECK_FAILS(EFAULT, ioctl(fd, TORC_IOC_CREATE, NOWHERE));
+	CHECK_FAILS(EFAULT, ioctl(fd, TORC_IOC_REMOVE, NOWHERE));
+	CHECK_FAILS(ENOTTY, ioctl(fd, TORC_IOC_SUBSCRIBE, NOWHERE));
+	CHECK_FAILS(ENOTTY, ioctl(fd, 0x5401, NOWHERE));
+	CHECK(!ioctl(fd, TORC_IOC_CREATE, &good));
+	CHECK_FAILS(EEXIST, create(&good));
+	bad = device_request(TORC_MEMORY_SHMEM, 0);
+	CHECK_FAILS(EBUSY, ioctl(fd, TORC_IOC_CREATE, &bad));
+	close(fd);
+}
+
+TEST(a_removed_topic_goes_on_for_who_has_it_open)
+{
+	struct device d;
+	struct torc_driver_name name;
+	char got[8];
+
+	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_PERSISTENT, 0600);
+	memcpy(name.name, d.name, sizeof(name.name));
+	CHECK(!ioctl(d.control, TORC_IOC_REMOVE, &name));
+	CHECK_FAILS(ENOENT, ioctl(d.control, TORC_IOC_REMOVE, &name));
+	CHECK_FAILS(ENOENT, device_open(&d, O_RDWR));
+	CHECK_EQ(write(d.fd, "on", 2), 2);
+	CHECK_EQ(read(d.fd, got, sizeof(got)), 2);
+	device_end(&d);
+}
+
+TEST(a_persistent_topic_stays_with_its_messages)
+{
+	struct device d;
+	struct torc_driver_name name;
+	char got[8];
+	int fd;
+
+	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_PERSISTENT, 0600);
+	CHECK_EQ(write(d.fd, "stays", 5), 5);
+	close(d.fd);
+	close(d.control);
+	d.fd = device_open(&d, O_RDONLY);
+	CHECK_EQ(read(d.fd, got, sizeof(got)), 5);
+	fd = control();
+	memcpy(name.name, d.name, sizeof(name.name));
+	CHECK(!ioctl(fd, TORC_IOC_REMOVE, &name));
+	close(fd);
+	device_end(&d);
+}
+
+TEST(the_ioctls_of_a_node_refuse_nonsense)
+{
+	struct device d;
+	struct torc_driver_subscribe subscribe = { .reserved = { 1 } };
+	struct torc_driver_wait wait = { .word = 2 };
+	uint32_t slot;
+	int sub, writing;
+
+	device_make(&d, TORC_MEMORY_SHMEM, 0, 0600);
+	CHECK_FAILS(EINVAL, ioctl(d.fd, TORC_IOC_SUBSCRIBE, &subscribe));
+	CHECK_FAILS(EFAULT, ioctl(d.fd, TORC_IOC_SUBSCRIBE, NOWHERE));
+	writing = device_open(&d, O_WRONLY);
+	CHECK_FAILS(EACCES, device_subscribe(writing, &slot));
+	sub = device_subscribe(d.fd, &slot);
+	CHECK(sub >= 0);
+	CHECK_FAILS(EINVAL, device_subscribe(sub, &slot));
+	CHECK_FAILS(EINVAL, ioctl(d.fd, TORC_IOC_WAIT, &wait));
+	wait = (struct torc_driver_wait){ .reserved = { 0, 1 } };
+	CHECK_FAILS(EINVAL, ioctl(d.fd, TORC_IOC_WAIT, &wait));
+	CHECK_FAILS(EFAULT, ioctl(d.fd, TORC_IOC_WAIT, NOWHERE));
+	wait = (struct torc_driver_wait){ .value = 12345 };
+	CHECK_FAILS(EAGAIN, ioctl(d.fd, TORC_IOC_WAIT, &wait));
+	wait = (struct torc_driver_wait){ .timeout_ns = 1000000 };
+	CHECK_FAILS(ETIMEDOUT, ioctl(sub, TORC_IOC_WAIT, &wait));
+	CHECK_FAILS(EINVAL, ioctl(d.fd, TORC_IOC_WAKE, 2ul));
+	CHECK(!ioctl(d.fd, TORC_IOC_WAKE, 1ul));
+	CHECK_FAILS(EBADF, ioctl(sub, TORC_IOC_EVENTFD, 999));
+	CHECK_FAILS(EINVAL, ioctl(sub, TORC_IOC_EVENTFD, d.fd));
+	CHECK(!ioctl(sub, TORC_IOC_EVENTFD, -1));
+	CHECK_FAILS(ENOTTY, ioctl(d.fd, TORC_IOC_CREATE, NOWHERE));
+	close(writing);
+	close(sub);
+	device_end(&d);
+}
+
+TEST(read_and_write_move_one_message_each)
+{
+	for (unsigned int flags = 0; flags <= TORC_DRIVER_MANY; flags += 2) {
+		struct device d;
+		static char big[16384], got[16384];
+		int reading;
+
+		device_make(&d, TORC_MEMORY_SHMEM, flags, 0600);
+		reading = device_open(&d, O_RDONLY | O_NONBLOCK);
+		CHECK_FAILS(EAGAIN, read(reading, got, sizeof(got)));
+		CHECK_FAILS(EBADF, write(reading, "x", 1));
+		CHECK_EQ(write(d.fd, "one", 3), 3);
+		CHECK_EQ(write(d.fd, "", 0), 0);
+		CHECK_EQ(write(d.fd, "three", 5), 5);
+		CHECK_FAILS(EMSGSIZE, read(reading, got, 2));
+		CHECK_EQ(read(reading, got, sizeof(got)), 3);
+		CHECK(!memcmp(got, "one", 3));
+		CHECK_EQ(read(reading, got, sizeof(got)), 5);
+		CHECK_FAILS(EAGAIN, read(reading, got, sizeof(got)));
+		CHECK_FAILS(EFAULT, write(d.fd, NOWHERE, 8));
+		CHECK_FAILS(EMSGSIZE, write(d.fd, big, sizeof(big)));
+		for (int i = 0; i < 200; i++) {
+			memset(big, i, 4000);
+			CHECK_EQ(write(d.fd, big, 4000), 4000);
+			CHECK_EQ(read(reading, got, sizeof(got)), 4000);
+			CHECK(!memcmp(got, big, 4000));
+		}
+		CHECK_EQ(write(d.fd, "x", 1), 1);
+		CHECK_FAILS(EFAULT, read(reading, NOWHERE, 8));
+		CHECK_EQ(read(reading, got, sizeof(got)), 1);
+		close(reading);
+		device_end(&d);
+	}
+}
+
+static void write_late(const void *context)
+{
+	const struct device *d = context;
+
+	usleep(100000);
+	CHECK_EQ(write(d->fd, "late", 4), 4);
+}
+
+TEST(read_poll_and_epoll_wait_for_a_message)
+{
+	static const unsigned int flags[] = { 0, TORC_DRIVER_PUBLISHES,
+					      TORC_DRIVER_MANY };
+	for (int i = 0; i < 9; i++) {
+		struct epoll_event event = { .events = EPOLLIN };
+		struct device d;
+		struct pollfd poller;
+		char got[8];
+		pid_t pid;
+		int epoll = epoll_create1(EPOLL_CLOEXEC), reading;
+
+		device_make(&d, TORC_MEMORY_SHMEM, flags[i / 3], 0600);
+		reading = device_open(&d, O_RDONLY);
+		poller = (struct pollfd){ reading, POLLIN, 0 };
+		CHECK_EQ(poll(&poller, 1, 0), 0);
+		CHECK(!epoll_ctl(epoll, EPOLL_CTL_ADD, reading, &event));
+		pid = child_start(write_late, &d);
+		if (i % 3 == 1)
+			CHECK_EQ(poll(&poller, 1, 20000), 1);
+		else if (i % 3 == 2)
+			CHECK_EQ(epoll_wait(epoll, &event, 1, 20000), 1);
+		CHECK_EQ(read(reading, got, sizeof(got)), 4);
+		CHECK_EQ(poll(&poller, 1, 0), 0);
+		CHECK_EQ(child_end(pid), 0);
+		close(epoll);
+		close(reading);
+		device_end(&d);
+	}
+}
+
+/* The words and the slot of a subscription, and arming the data word. */
+static struct torc_cursors_shm *words_of(const struct device *d, int sub)
+{
+	struct torc_cursors_shm *words =
+		device_map(sub, d->constants.ring_size, PAGE,
+			   PROT_READ | PROT_WRITE);
+
+	CHECK(words != MAP_FAILED);
+	return words;
+}
+
+TEST(an_eventfd_tells_of_messages)
+{
+	struct device d;
+	struct torc_cursors_shm *words;
+	uint64_t count = 0;
+	uint32_t slot;
+	int sub, event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
+	sub = device_subscribe(d.fd, &slot);
+	CHECK(sub >= 0 && !ioctl(sub, TORC_IOC_EVENTFD, event));
+	words = words_of(&d, sub);
+	CHECK_EQ(write(d.fd, "x", 1), 1);
+	CHECK_FAILS(EAGAIN, read(event, &count, sizeof(count)));
+	words->data_word = 3;
+	CHECK_EQ(write(d.fd, "x", 1), 1);
+	CHECK_EQ(read(event, &count, sizeof(count)), sizeof(count));
+	CHECK_EQ(words->data_word, 2);
+	/* A closed subscription's is let go. */
+	munmap(words, PAGE);
+	close(sub);
+	close(event);
+	CHECK_EQ(write(d.fd, "x", 1), 1);
+	device_end(&d);
+}
+
+static volatile sig_atomic_t signals;
+
+static void count_signal(int number)
+{
+	(void)number;
+	signals++;
+}
+
+TEST(sigio_tells_of_messages)
+{
+	struct device d;
+	struct pollfd poller;
+
+	signal(SIGIO, count_signal);
+	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
+	CHECK(!fcntl(d.fd, F_SETOWN, getpid()) &&
+	      !fcntl(d.fd, F_SETFL, O_RDWR | O_ASYNC));
+	/* poll() arms the word. */
+	poller = (struct pollfd){ d.fd, POLLIN, 0 };
+	CHECK_EQ(poll(&poller, 1, 0), 0);
+	CHECK_EQ(write(d.fd, "x", 1), 1);
+	CHECK_EQ(signals, 1);
+	device_end(&d);
+}
+
+static void kill_while_reading(const void *context)
+{
+	const struct device *d = context;
+	char got[8];
+
+	(void)!read(d->fd, got, sizeof(got));
+}
+
+TEST(sleepers_can_be_killed)
+{
+	for (int i = 0; i < 20; i++) {
+		struct device d;
+		pid_t pid;
+
+		device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_MANY, 0600);
+		pid = child_start(kill_while_reading, &d);
+		usleep((unsigned int)i * 1000);
+		kill(pid, SIGKILL);
+		CHECK_EQ(child_end(pid), -SIGKILL);
+		device_end(&d);
+	}
+}
