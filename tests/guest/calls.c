@@ -41,7 +41,7 @@ TEST(topics_are_not_made_of_nonsense)
 				  bad;
 	static const char *const names[] = {
 		"", "control", "/a", "a/", "a//b", ".a", "a/.b", "../a", "a b",
-		"a:b", "a!b", "\xff",
+		"a:b", "a!b",
 	};
 	int fd = control();
 
