@@ -220,9 +220,9 @@ int torc_topic_dump(struct torc_topic *topic,
 	struct inspection in = { .topic = topic };
 	struct torc_dump dump = { .messages = 0 };
 	struct torc_view view;
-	int r;
+	int unusable = 0, r;
 
-	r = torc_topic_map(topic, TORC_ACCESS_LOOK, &view);
+	r = torc_topic_map(topic, TORC_ACCESS_LOOK, &unusable, &view);
 	if (r)
 		return r;
 	in.ring = &view.ring;
@@ -237,6 +237,9 @@ int torc_topic_dump(struct torc_topic *topic,
 	if (in.locks_fd >= 0)
 		close(in.locks_fd);
 	torc_topic_unmap(topic, &view);
+	/* What was read of it then was made up. */
+	if (unusable)
+		r = unusable;
 	if (r == -EPROTO)
 		return torc_fail(r, "%s: the ring is damaged", topic->name);
 	if (r == -EBUSY)
@@ -270,8 +273,9 @@ static int object_at(const void *base, struct torc_mapped *ret)
 int torc_topic_mapped(struct torc_topic *topic, struct torc_mapped ret[2])
 {
 	struct torc_view view;
-	int n = 0, r = torc_topic_map(topic, TORC_ACCESS_LOOK, &view);
+	int unusable = 0, n = 0, r;
 
+	r = torc_topic_map(topic, TORC_ACCESS_LOOK, &unusable, &view);
 	if (r)
 		return r;
 	if (!object_at(view.ring_base, &ret[n]))
