@@ -211,6 +211,16 @@ extern const struct torc_mapping torc_mapping_shm, torc_mapping_posix,
 int torc_mapping_of(const char *address, const struct torc_mapping **ret,
 		    const char **ret_rest);
 
+/* ---- memory.c: what is asked of mapped memory --------------------------- */
+
+/* Bytes of a page of the pool of huge pages. */
+uint64_t torc_huge_page(void);
+/* Do to @view what topic->memory says. */
+int torc_memory_apply(struct torc_topic *topic, enum torc_access access,
+		      const struct torc_view *view);
+/* What of it was got. */
+unsigned int torc_memory_got(const struct torc_topic *topic);
+
 /* Whether @size bytes could be had at all; tmpfs may promise more than there is. */
 int torc_memory_check(const char *name, uint64_t size);
 /*
@@ -341,6 +351,9 @@ struct torc_topic {
 	struct torc_forkable forkable;	/* fds[0]: holds the lifetime lock */
 	bool held;			/* we take part */
 	bool inspecting;		/* TORC_INSPECT */
+	bool huge;			/* of the pool of huge pages */
+	unsigned int memory;		/* TORC_MEMORY_* */
+	uint32_t numa_node;
 	struct torc_view view;		/* ring_base NULL until looked at */
 	int looked_unusable;		/* it was cut off */
 	uint32_t references;

@@ -54,6 +54,23 @@ static void memory_release(struct torc_topic *topic)
 
 /* ---- memfd -------------------------------------------------------------- */
 
+/* Of @size bytes that are there for certain, in topic->huge pages. */
+static int new_memfd(struct torc_topic *topic, const char *label, uint64_t size)
+{
+	int r;
+
+	if (topic->fd >= 0)
+		close(topic->fd);
+	topic->fd = memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING |
+						(topic->huge ? MFD_HUGETLB : 0));
+	if (topic->fd < 0)
+		return -errno;
+	do
+		r = -posix_fallocate(topic->fd, 0, (off_t)size);
+	while (r == -EINTR);
+	return r;
+}
+
 static int memfd_create_topic(struct torc_topic *topic, const char *rest,
 			      const struct torc_constants_shm *constants,
 			      const struct torc_topic_options *options)
@@ -64,14 +81,12 @@ static int memfd_create_topic(struct torc_topic *topic, const char *rest,
 
 	topic->constants = *constants;
 	topic->constants.flags |= TORC_RING_ONE_BLOCK;
-	topic->fd = memfd_create(*rest ? rest : "torc",
-				 MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (topic->fd < 0)
-		return torc_fail(-errno, "%s: cannot make a memfd: %s",
-				 topic->name, strerrordesc_np(errno));
-	do
-		r = -posix_fallocate(topic->fd, 0, (off_t)size);
-	while (r == -EINTR);
+	topic->huge = options->memory & TORC_MEMORY_HUGE;
+	r = new_memfd(topic, *rest ? rest : "torc", size);
+	if (r && topic->huge) {
+		topic->huge = false;
+		r = new_memfd(topic, *rest ? rest : "torc", size);
+	}
 	if (!r && (fchmod(topic->fd, options->mode ? options->mode : 0600) ||
 		   fcntl(topic->fd, F_ADD_SEALS, SIZE_SEALS | F_SEAL_SEAL)))
 		r = -errno;
@@ -139,13 +154,19 @@ static int fd_open(struct torc_topic *topic, const char *rest)
 
 /* ---- anonymous ---------------------------------------------------------- */
 
+static void *map_anonymous(uint64_t size, bool huge)
+{
+	return mmap(NULL, size, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE |
+			    (huge ? MAP_HUGETLB : 0), -1, 0);
+}
+
 static int anon_create(struct torc_topic *topic, const char *rest,
 		       const struct torc_constants_shm *constants,
 		       const struct torc_topic_options *options)
 {
 	void *block;
 
-	(void)options;
 	if (*rest)
 		return torc_fail(-EINVAL, "%s: anonymous memory has no name",
 				 topic->name);
@@ -153,8 +174,12 @@ static int anon_create(struct torc_topic *topic, const char *rest,
 	if (topic->fd < 0)
 		return torc_fail(-errno, "%s: cannot make its lock file: %s",
 				 topic->name, strerrordesc_np(errno));
-	block = mmap(NULL, block_size(constants), PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	topic->huge = options->memory & TORC_MEMORY_HUGE;
+	block = map_anonymous(block_size(constants), topic->huge);
+	if (block == MAP_FAILED && topic->huge) {
+		topic->huge = false;
+		block = map_anonymous(block_size(constants), false);
+	}
 	if (block == MAP_FAILED)
 		return torc_fail(-errno, "%s: cannot get %llu bytes: %s",
 				 topic->name,

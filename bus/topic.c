@@ -43,7 +43,9 @@ static int compute_constants(const char *name,
 						   : TORC_KIND_SP,
 		.publishers = options->publishers,
 		.subscribers = options->subscribers,
-		.page = (uint32_t)sysconf(_SC_PAGESIZE),
+		.page = options->memory & TORC_MEMORY_HUGE
+				? (uint32_t)torc_huge_page()
+				: (uint32_t)sysconf(_SC_PAGESIZE),
 		.flags = options->flags & TORC_PERSISTENT ? TORC_RING_PERSISTENT
 							  : 0,
 		.type = options->type,
@@ -149,6 +151,8 @@ static int open_existing(const struct torc_mapping *mapping,
 	if (!topic)
 		return -ENOMEM;
 	topic->inspecting = options->flags & TORC_INSPECT;
+	topic->memory = options->memory;
+	topic->numa_node = options->numa_node;
 	r = mapping->open(topic, rest);
 	if (!r)
 		r = check_opened(topic, options);
@@ -180,6 +184,8 @@ static int create(const struct torc_mapping *mapping,
 	topic = new_topic(mapping, place, name);
 	if (!topic)
 		return -ENOMEM;
+	topic->memory = options->memory;
+	topic->numa_node = options->numa_node;
 	r = mapping->create(topic, rest, &constants, options);
 	topic->held = !r;
 	if (r)
@@ -247,6 +253,10 @@ int torc_topic_open(struct torc_bus *bus, const char *address,
 				sizeof(options->reserved));
 	if (r)
 		return r;
+	if (options->memory & ~(TORC_MEMORY_HUGE | TORC_MEMORY_LOCKED |
+				TORC_MEMORY_PREFAULT | TORC_MEMORY_NUMA))
+		return torc_fail(-EINVAL, "%s: memory %#x makes no sense",
+				 address, options->memory);
 	if (options->sync > TORC_SYNC_COMMIT)
 		return torc_fail(-EINVAL, "%s: no such way to sync", address);
 	r = torc_mapping_of(address, &mapping, &rest);
@@ -353,6 +363,12 @@ int torc_topic_attach(struct torc_topic *topic, enum torc_access access,
 		torc_topic_unmap(topic, &view);
 		return torc_fail(-EPROTO, "%s: the ring is damaged; remove it "
 				 "and make it anew", topic->name);
+	}
+	if (access != TORC_ACCESS_LOOK)
+		r = torc_memory_apply(topic, access, &view);
+	if (r) {
+		torc_topic_unmap(topic, &view);
+		return r;
 	}
 	*ret_view = view;
 	return 0;
@@ -591,6 +607,7 @@ int torc_topic_get_info(struct torc_topic *topic,
 		     (c->flags & TORC_RING_PERSISTENT ? TORC_PERSISTENT : 0u) |
 		     (topic->reopened ? TORC_REOPENED : 0u);
 	info.sync = (enum torc_sync)TORC_RING_SYNC_POLICY(c->flags);
+	info.memory = torc_memory_got(topic);
 	info.kept = topic->kept;
 	info.dropped = topic->dropped;
 	info.publisher_slots = c->publishers;

@@ -26,7 +26,9 @@ enum {
 	KEY_FULL,
 	KEY_FULL_TIMEOUT,
 	KEY_MANY,
+	KEY_MEMORY,
 	KEY_MODE,
+	KEY_NUMA,
 	KEY_PERSISTENT,
 	KEY_RATE,
 	KEY_SIZE,
@@ -61,6 +63,9 @@ static const struct cli_option options[] = {
 	  "who may read a new topic losslessly" },
 	{ KEY_SUBSCRIBERS, "subscribers", "N",
 	  "of a new topic, at most; default 64" },
+	{ KEY_MEMORY, "memory", "LIST",
+	  "of the topic: huge, locked, prefault" },
+	{ KEY_NUMA, "numa", "NODE", "bind the topic's memory to that node" },
 	{ KEY_SYNC, "sync", "WHEN",
 	  "of a new file:PATH: none (default), async, a TIME, or commit" },
 	{ KEY_TYPE, "type", "TEXT", "what the messages are; must match" },
@@ -136,6 +141,53 @@ static int set_sync(struct pub *pub, const char *value)
 	return 0;
 }
 
+static int set_memory(struct pub *pub, const char *value)
+{
+	static const struct {
+		const char *name;
+		unsigned int flag;
+	} kinds[] = {
+		{ "huge", TORC_MEMORY_HUGE },
+		{ "locked", TORC_MEMORY_LOCKED },
+		{ "prefault", TORC_MEMORY_PREFAULT },
+	};
+	const char *word = value;
+	unsigned int found;
+	size_t length;
+
+	for (;; word += length + 1) {
+		length = strcspn(word, ",");
+		found = 0;
+		for (int i = 0; i < 3; i++)
+			if (strlen(kinds[i].name) == length &&
+			    !strncmp(kinds[i].name, word, length))
+				found = kinds[i].flag;
+		if (!found) {
+			cli_note("--memory=%s: not huge, locked or prefault, "
+				 "separated by commas", value);
+			return -1;
+		}
+		pub->topic_options.memory |= found;
+		if (!word[length])
+			return 0;
+	}
+}
+
+static int set_numa(struct pub *pub, const char *value)
+{
+	uint64_t node;
+
+	if (cli_count("numa", value, &node))
+		return -1;
+	if (node > UINT32_MAX) {
+		cli_note("--numa=%s: out of range", value);
+		return -1;
+	}
+	pub->topic_options.memory |= TORC_MEMORY_NUMA;
+	pub->topic_options.numa_node = (uint32_t)node;
+	return 0;
+}
+
 static int set_topic(int key, const char *value, struct pub *pub)
 {
 	struct torc_topic_options *topic = &pub->topic_options;
@@ -155,6 +207,10 @@ static int set_topic(int key, const char *value, struct pub *pub)
 		return cli_mode("cursors-mode", value, &topic->cursors_mode);
 	case KEY_SUBSCRIBERS:
 		return set_subscribers(pub, value);
+	case KEY_MEMORY:
+		return set_memory(pub, value);
+	case KEY_NUMA:
+		return set_numa(pub, value);
 	case KEY_SYNC:
 		return set_sync(pub, value);
 	case KEY_TYPE:
@@ -379,7 +435,9 @@ static void compare_capacity(const struct pub *pub, uint64_t is)
 static int open_topic(struct pub *pub)
 {
 	const struct torc_topic_options as_it_is = {
-		.type = pub->topic_options.type
+		.type = pub->topic_options.type,
+		.memory = pub->topic_options.memory,
+		.numa_node = pub->topic_options.numa_node,
 	};
 	int r = -ENOENT;
 
@@ -426,6 +484,11 @@ static int open_all(struct pub *pub)
 	pub->topic_options.flags = info.flags;
 	compare_capacity(pub, info.capacity);
 	cli_tell_reopened(pub->topic);
+	if (pub->topic_options.memory & ~info.memory & TORC_MEMORY_HUGE)
+		cli_note("%s: no huge pages: the pool (vm.nr_hugepages) has not "
+			 "enough, or is not for this kind of topic, and "
+			 "transparent_hugepage/shmem_enabled forbids it; with "
+			 "pages of the usual size", pub->name);
 	return 0;
 }
 

@@ -182,6 +182,17 @@ TORC_API int torc_bus_clean(struct torc_bus *bus);
 #define TORC_REOPENED	16u	/* of info: we opened it after a crash of the
 				   machine, or a copy of it */
 
+/*
+ * What the memory shall be that this handle's publishers and subscribers map.
+ * HUGE of a new memfd: and anon: are of the pool (vm.nr_hugepages) if that has
+ * enough; else, and of others, a wish to the system, which it heeds if
+ * /sys/kernel/mm/transparent_hugepage/shmem_enabled lets it.
+ */
+#define TORC_MEMORY_HUGE	1u
+#define TORC_MEMORY_LOCKED	2u	/* never swapped out: mlock() */
+#define TORC_MEMORY_PREFAULT	4u	/* there before it is touched */
+#define TORC_MEMORY_NUMA	8u	/* on numa_node; needs libnuma */
+
 /* When what was published on a topic of file:PATH is written to the disk. */
 enum torc_sync {
 	TORC_SYNC_NONE,		/* as the system does; some 30 s */
@@ -203,6 +214,8 @@ struct torc_topic_options {
 				   match an existing topic's; NULL: any */
 	enum torc_sync sync;	/* file:PATH */
 	uint64_t sync_interval_ns;	/* default 100 ms; in whole ms, up to 65 s */
+	unsigned int memory;	/* TORC_MEMORY_*, of this handle's mappings */
+	uint32_t numa_node;	/* TORC_MEMORY_NUMA */
 	uint64_t reserved[8];
 };
 
@@ -273,6 +286,8 @@ struct torc_topic_info {
 	uint64_t tail;		/* position after the newest */
 	uint64_t messages;	/* committed since the ring was made */
 	enum torc_sync sync;	/* file:PATH */
+	unsigned int memory;	/* what of options.memory was got: without
+				   TORC_MEMORY_HUGE, pages are of usual size */
 	uint64_t kept;		/* file:PATH, when it was last reopened after the
 				   machine had gone down: messages */
 	uint64_t dropped;	/* and bytes between them that no longer were */
