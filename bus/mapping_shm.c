@@ -64,6 +64,43 @@ static void remove_part(int bus_fd, const unsigned char id[16],
 	unlinkat(bus_fd, name, 0);
 }
 
+/*
+ * Does the part @fd belong to the owner of @ring_fd?  Where others may make files
+ * as well, a ring of theirs could bear the id of another's, and must not get at
+ * its parts.  A System V ring has no file.
+ */
+static bool same_owner(int fd, int ring_fd)
+{
+	struct stat part, ring;
+
+	return ring_fd < 0 || (!fstat(fd, &part) && !fstat(ring_fd, &ring) &&
+			       part.st_uid == ring.st_uid);
+}
+
+/* -EPERM if it is another's. */
+static int open_part_of(int ring_fd, int bus_fd, const unsigned char id[16],
+			const char *part, int flags)
+{
+	int fd = open_part(bus_fd, id, part, flags);
+
+	if (fd < 0 || same_owner(fd, ring_fd))
+		return fd;
+	close(fd);
+	return -EPERM;
+}
+
+static void remove_part_of(int ring_fd, int bus_fd, const unsigned char id[16],
+			   const char *part)
+{
+	int fd = open_part(bus_fd, id, part, O_PATH);
+
+	if (fd < 0)
+		return;
+	if (same_owner(fd, ring_fd))
+		remove_part(bus_fd, id, part);
+	close(fd);
+}
+
 static bool same_file(int fd, int bus_fd, const char *file)
 {
 	struct stat ours, theirs;
@@ -238,10 +275,11 @@ int torc_files_hold_parts(struct torc_topic *topic,
 			  bool (*is_there)(struct torc_topic *topic))
 {
 	const unsigned char *id = topic->constants.id;
-	int r = 0, fd = open_part(topic->place.bus->fd, id, "locks", O_RDWR);
+	int r = 0, bus_fd = topic->place.bus->fd;
+	int fd = open_part_of(topic->fd, bus_fd, id, "locks", O_RDWR);
 
 	if (fd == -EACCES || fd == -EROFS)
-		fd = open_part(topic->place.bus->fd, id, "cursors", O_RDONLY);
+		fd = open_part_of(topic->fd, bus_fd, id, "cursors", O_RDONLY);
 	if (fd >= 0)
 		r = torc_lock_set_patiently(fd, F_RDLCK, TORC_LOCK_LIFETIME);
 	/* Removed before the lock could keep it? */
@@ -250,6 +288,9 @@ int torc_files_hold_parts(struct torc_topic *topic,
 	else if (fd == -ENOENT)
 		r = torc_fail(-EPROTO, "%s: its locks are gone; remove it",
 			      topic->name);
+	else if (fd == -EPERM)
+		r = torc_fail(-EPROTO, "%s: its parts are not its owner's; "
+			      "remove it", topic->name);
 	else if (r || (fd < 0 && fd != -EACCES))
 		r = torc_fail(r ? r : fd, "%s: cannot lock it: %s", topic->name,
 			      strerrordesc_np(r ? -r : -fd));
@@ -262,9 +303,7 @@ int torc_files_hold_parts(struct torc_topic *topic,
 
 static bool is_linked(struct torc_topic *topic)
 {
-	struct stat st;
-
-	return !fstat(topic->fd, &st) && st.st_nlink;
+	return same_file(topic->fd, topic->place.bus->fd, topic->place.file);
 }
 
 int torc_files_hold(struct torc_topic *topic)
@@ -312,10 +351,11 @@ int torc_files_describe(struct torc_topic *topic, enum torc_object object,
 	int fd;
 
 	if (object != TORC_OBJECT_RING)
-		return open_part(topic->place.bus->fd, topic->constants.id,
-				 object == TORC_OBJECT_LOCKS ? "locks"
-							     : "cursors",
-				 flags);
+		return open_part_of(topic->fd, topic->place.bus->fd,
+				    topic->constants.id,
+				    object == TORC_OBJECT_LOCKS ? "locks"
+								: "cursors",
+				    flags);
 	fd = openat(topic->place.bus->fd, topic->place.file,
 		    flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
@@ -397,8 +437,8 @@ static int unlink_all(int bus_fd, int fd, const char *file,
 		return -ENOENT;
 	if (unlinkat(bus_fd, file, 0))
 		return -errno;
-	remove_part(bus_fd, id, "cursors");
-	remove_part(bus_fd, id, "locks");
+	remove_part_of(fd, bus_fd, id, "cursors");
+	remove_part_of(fd, bus_fd, id, "locks");
 	return 0;
 }
 
@@ -440,8 +480,10 @@ int torc_shm_remove(int bus_fd, const char *file, unsigned int flags)
 		       sizeof(constants) &&
 	       constants.magic == TORC_RING_MAGIC;
 	if (ring) {
-		locks_fd = open_part(bus_fd, constants.id, "locks", O_RDWR);
-		cursors_fd = open_part(bus_fd, constants.id, "cursors", O_RDWR);
+		locks_fd = open_part_of(fd, bus_fd, constants.id, "locks",
+					O_RDWR);
+		cursors_fd = open_part_of(fd, bus_fd, constants.id, "cursors",
+					  O_RDWR);
 	}
 	r = locks_fd >= 0 ? lock_out(locks_fd, cursors_fd) : 0;
 	if (flags & TORC_REMOVE_RINGS && !ring)
