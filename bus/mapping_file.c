@@ -173,10 +173,38 @@ static mode_t cursors_mode(struct torc_topic *topic, mode_t mode)
 	return mode;
 }
 
-/* Put the intact messages of @topic into a new ring of its name. */
-static int make_anew(struct torc_topic *topic, mode_t mode)
+/* The constants of a ring as @old, but of another capacity and identity. */
+static int new_constants(const struct torc_constants_shm *old,
+			 uint64_t capacity, struct torc_constants_shm *ret)
 {
-	struct torc_constants_shm constants = topic->constants;
+	struct torc_ring_config config = {
+		.capacity = capacity,
+		.kind = old->kind,
+		.publishers = old->publishers,
+		.subscribers = old->subscribers,
+		.page = (uint32_t)sysconf(_SC_PAGESIZE),
+		.flags = old->flags,
+		.created_ns = old->created_ns,
+		.type = old->type,
+	};
+	int r;
+
+	if (getrandom(config.id, sizeof(config.id), 0) != sizeof(config.id))
+		return -EIO;
+	r = torc_ring_layout(&config, ret);
+	if (!r)
+		ret->ring_size += torc_checks_size(ret->capacity);
+	return r;
+}
+
+/*
+ * Put the intact messages of @topic into a new ring of its name, of @capacity
+ * bytes, no less than before.
+ */
+static int make_anew(struct torc_topic *topic, mode_t mode, uint64_t capacity)
+{
+	const struct torc_constants_shm *was = &topic->constants;
+	struct torc_constants_shm constants;
 	struct old old;
 	struct torc_filling filling = {
 		.fill = copy_messages,
@@ -185,20 +213,18 @@ static int make_anew(struct torc_topic *topic, mode_t mode)
 		.cursors_mode = cursors_mode(topic, mode & 0600),
 		.replace = true,
 	};
+	const size_t size = was->ring_size;
 	void *base;
 	int r;
 
-	r = torc_map_part(topic, topic->fd, 0, constants.ring_size, false,
-			  &base);
+	r = torc_map_part(topic, topic->fd, 0, size, false, &base);
 	if (r)
 		return r;
-	r = torc_ring_attach(&old.ring, base, constants.ring_size, NULL, 0);
-	if (!r && getrandom(constants.id, sizeof(constants.id), 0) !=
-			  sizeof(constants.id))
-		r = -EIO;
+	r = torc_ring_attach(&old.ring, base, size, NULL, 0);
+	if (!r)
+		r = new_constants(was, capacity, &constants);
 	if (!r) {
-		torc_salvage_find(&old.ring, constants.first_position,
-				  &old.found);
+		torc_salvage_find(&old.ring, was->first_position, &old.found);
 		constants.first_position = old.found.begin;
 		topic->kept = old.found.messages;
 		topic->dropped = old.found.dropped;
@@ -206,7 +232,7 @@ static int make_anew(struct torc_topic *topic, mode_t mode)
 		topic->fd = -1;
 		r = torc_files_make(topic, &constants, &filling);
 	}
-	munmap(base, constants.ring_size);
+	munmap(base, size);
 	return r;
 }
 
@@ -230,7 +256,8 @@ static int reopen_locked(struct torc_topic *topic, int ring_fd)
 				 "is, has to open it first", topic->name,
 				 (unsigned int)st.st_uid);
 	memcpy(id, topic->constants.id, sizeof(id));
-	r = make_anew(topic, st.st_mode & 0777);
+	r = make_anew(topic, st.st_mode & 0777,
+		      topic->constants.capacity);
 	/* Made, but not yet taken part in. */
 	torc_fork_hold();
 	if (topic->forkable.fds[0] >= 0)
@@ -257,6 +284,69 @@ static int reopen(struct torc_topic *topic)
 	if (!r)
 		r = reopen_locked(topic, fd);
 	close(fd);
+	return r;
+}
+
+/* ---- Making it larger --------------------------------------------------- */
+
+/* Nobody else takes part, nor can come. */
+static int resize_alone(struct torc_topic *topic, uint64_t capacity)
+{
+	int *fds = topic->forkable.fds;
+	const int held[2] = { fds[0], fds[1] };
+	unsigned char id[16];
+	struct stat st;
+	int r;
+
+	if (fstat(topic->fd, &st))
+		return -errno;
+	memcpy(id, topic->constants.id, sizeof(id));
+	torc_fork_hold();
+	fds[0] = fds[1] = -1;
+	torc_fork_allow();
+	r = make_anew(topic, st.st_mode & 0777, capacity);
+	if (!r)
+		torc_files_forget(topic, id);
+	for (int i = 0; i < 2; i++)
+		if (held[i] >= 0)
+			close(held[i]);
+	return r;
+}
+
+static int resize(struct torc_topic *topic, uint64_t capacity)
+{
+	int r;
+
+	if (!topic->mapping->disk)
+		return torc_fail(-ENOTSUP, "%s: only a topic of file:PATH can "
+				 "be made larger; remove it, and make it anew",
+				 topic->name);
+	if (capacity < topic->constants.capacity)
+		return torc_fail(-EINVAL, "%s: holds %llu bytes already, and "
+				 "cannot be made smaller", topic->name,
+				 (unsigned long long)topic->constants.capacity);
+	r = torc_files_hold(topic);
+	if (r)
+		return r;
+	if (!torc_files_left(topic))
+		return torc_fail(-EBUSY, "%s: others take part in it, or you "
+				 "may not publish to it; end them first",
+				 topic->name);
+	r = resize_alone(topic, capacity);
+	return r == -E2BIG ? torc_fail(r, "%s: at most 2^40 bytes", topic->name)
+			   : r;
+}
+
+int torc_topic_resize(struct torc_bus *bus, const char *address,
+		      uint64_t capacity)
+{
+	struct torc_topic *topic;
+	int r = torc_topic_open(bus, address, NULL, &topic);
+
+	if (r)
+		return r;
+	r = resize(topic, capacity);
+	torc_topic_close(topic);
 	return r;
 }
 

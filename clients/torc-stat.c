@@ -24,12 +24,13 @@ enum {
 	KEY_INTERVAL,
 	KEY_JSON,
 	KEY_MAPS,
+	KEY_RESIZE,
 	KEY_WATCH,
 };
 
 struct stat_run {
 	const char *directory;
-	int json, verbose, dump, hex, maps, watch;
+	int json, verbose, dump, hex, maps, resize, watch;
 	int64_t interval_ns;
 
 	struct torc_bus *bus;
@@ -50,6 +51,8 @@ static const struct cli_option options[] = {
 	{ KEY_DUMP, "dump", NULL,
 	  "print the messages in a topic, or in a FILE (/... or ./...)" },
 	{ KEY_HEX, "hex", NULL, "with --dump, print them in hexadecimal" },
+	{ KEY_RESIZE, "resize", NULL,
+	  "make TOPIC, of file:PATH, hold SIZE bytes: --resize TOPIC SIZE" },
 	{ KEY_WATCH, "watch", NULL, "print again and again, until a signal" },
 	{ KEY_INTERVAL, "interval", "TIME",
 	  "measure rates for so long (default 200ms; 0: do not; with --watch "
@@ -78,6 +81,9 @@ static int set(int key, const char *value, void *context)
 		return 0;
 	case KEY_MAPS:
 		run->maps = 1;
+		return 0;
+	case KEY_RESIZE:
+		run->resize = 1;
 		return 0;
 	case KEY_WATCH:
 		run->watch = 1;
@@ -258,14 +264,30 @@ static void watch(struct stat_run *run)
 
 static int check_options(const struct stat_run *run)
 {
-	if (run->dump + run->maps + run->watch > 1)
-		return cli_usage("--dump, --maps and --watch exclude each "
-				 "other");
+	if (run->dump + run->maps + run->resize + run->watch > 1)
+		return cli_usage("--dump, --maps, --resize and --watch exclude "
+				 "each other");
 	if (run->hex && (!run->dump || run->json))
 		return cli_usage("--hex is for --dump, without --json");
+	if (run->resize && run->patterns_count != 2)
+		return cli_usage("--resize: of which topic, to which size?");
 	if (run->dump && !run->patterns_count)
 		return cli_usage("--dump: which topic, or file?");
 	return 0;
+}
+
+static void resize(struct stat_run *run)
+{
+	uint64_t size;
+	int r;
+
+	if (cli_size("resize", run->patterns[1], &size)) {
+		run->status = CLI_USAGE;
+		return;
+	}
+	r = torc_topic_resize(run->bus, run->patterns[0], size);
+	if (r)
+		run->status = cli_failed(r);
 }
 
 static void dump_all(struct stat_run *run)
@@ -297,6 +319,8 @@ int main(int argc, char **argv)
 	cli_loop();
 	if (run.dump)
 		dump_all(&run);
+	else if (run.resize)
+		resize(&run);
 	else if (run.watch)
 		watch(&run);
 	else

@@ -702,3 +702,45 @@ Test(disk, who_may_not_mend_a_topic_is_told_that_it_needs_it)
 	torc_topic_close(open_it("t"));
 	remove_it("t");
 }
+
+/* ---- Making it larger --------------------------------------------------- */
+
+Test(disk, topic_is_made_larger_with_its_messages)
+{
+	for (int k = 0; k < 2; k++) {
+		struct torc_topic *topic = topic_open(address_of("t"),
+						      both_kinds[k], 16384);
+		struct torc_publisher *pub = pub_open(topic);
+		struct torc_topic_info before, after;
+		struct content content, again;
+
+		publish(pub, 0, 500);
+		content = read_all(topic);
+		MUST(torc_topic_get_info(topic, &before));
+		FAILS(-EBUSY, "take part",
+		      torc_topic_resize(NULL, address_of("t"), 65536));
+		torc_pub_close(pub);
+		torc_topic_close(topic);
+		FAILS(-EINVAL, "smaller",
+		      torc_topic_resize(NULL, address_of("t"), 4096));
+		MUST(torc_topic_resize(NULL, address_of("t"), 60000));
+		topic = open_it("t");
+		MUST(torc_topic_get_info(topic, &after));
+		cr_expect_eq(after.capacity, 65536);
+		cr_expect_eq(after.messages, before.messages);
+		cr_expect_gt(after.message_max, before.message_max);
+		again = read_all(topic);
+		cr_expect_eq(again.first, content.first);
+		cr_expect_eq(again.count, content.count);
+		pub = pub_open(topic);
+		publish(pub, 500, 600);
+		/* Nothing had to go for the new ones. */
+		again = read_all(topic);
+		cr_expect_eq(again.first, content.first);
+		cr_expect_eq(again.next, 600);
+		cr_expect(!again.gaps);
+		torc_pub_close(pub);
+		torc_topic_close(topic);
+		remove_it("t");
+	}
+}

@@ -59,6 +59,22 @@ reopened() {
 		run 0 torc-rm "file:$PWD/copy" "file:$PWD/t"
 }
 
+define resize "--resize makes a file larger, its messages kept"
+resize() {
+	seq 1000 >in
+	run 0 torc-pub --capacity=64K "file:$PWD/t" <in &&
+		run 0 torc-stat --resize "file:$PWD/t" 1M &&
+		run 0 torc-stat --json "file:$PWD/t" &&
+		says out '"capacity":1048576' && says out '"messages":1000' &&
+		run 0 torc-sub --from=oldest --eof "file:$PWD/t" && same in out &&
+		run 2 torc-stat --resize "file:$PWD/t" 4K && says err smaller &&
+		run 2 torc-stat --resize "file:$PWD/t" &&
+		run 2 torc-stat --resize "file:$PWD/t" much &&
+		run 0 torc-rm "file:$PWD/t" && run 0 torc-pub --persistent -m x t &&
+		run 1 torc-stat --resize t 2M && says err file:PATH &&
+		run 0 torc-rm t
+}
+
 define dump "--dump of a topic and of a file, as text, hexadecimal and JSON"
 dump() {
 	printf 'a\n\nb c\n' >in

@@ -358,6 +358,20 @@ enum torc_wait {
 	TORC_WAIT_SLEEP,	/* at once */
 };
 
+/**
+ * torc_topic_resize() - make a topic of file:PATH larger, with its messages
+ * @bus:	as for torc_topic_open()
+ * @address:	of the topic
+ * @capacity:	bytes; rounded up to a power of two
+ *
+ * Positions and sequence numbers go on.  A crash leaves the old one or the new.
+ *
+ * Return: 0, -EBUSY (somebody takes part in it), -EINVAL (smaller than it is),
+ * -ENOTSUP (not on a disk), -E2BIG, -ENOSPC, or as torc_topic_open().
+ */
+TORC_API int torc_topic_resize(struct torc_bus *bus, const char *address,
+			       uint64_t capacity);
+
 /* What torc_topic_dump() came upon. */
 struct torc_dump {
 	uint64_t begin, end;	/* positions */
