@@ -99,13 +99,6 @@ static void free_slot(struct torc_open *open)
 	torc_topic_wake(topic, TORC_WORD_ROOM);
 }
 
-static int node_fasync(int fd, struct file *file, int on)
-{
-	struct torc_open *open = file->private_data;
-
-	return fasync_helper(fd, file, on, &open->topic->fasync);
-}
-
 static int node_release(struct inode *inode, struct file *file)
 {
 	struct torc_open *open = file->private_data;
@@ -218,16 +211,33 @@ static int ready(struct torc_open *open)
 	return r == -EAGAIN ? 0 : r ?: 1;
 }
 
-/* As ready(); if there is none, publishers know that somebody sleeps. */
+/* From now on publishers wake who waits for a message. */
+static void arm(struct torc_topic *topic)
+{
+	torc_word_arm(torc_topic_word(topic, TORC_WORD_DATA));
+	torc_topic_barrier(topic);
+}
+
+/* As ready(); armed if not. */
 static int ready_or_armed(struct torc_open *open)
 {
 	int r = ready(open);
 
 	if (r)
 		return r;
-	torc_word_arm(torc_topic_word(open->topic, TORC_WORD_DATA));
-	torc_topic_barrier(open->topic);
+	arm(open->topic);
 	return ready(open);
+}
+
+/* The next message after this, or after a read() that found none, is signalled. */
+static int node_fasync(int fd, struct file *file, int on)
+{
+	struct torc_open *open = file->private_data;
+	int r = fasync_helper(fd, file, on, &open->topic->fasync);
+
+	if (on && r >= 0)
+		arm(open->topic);
+	return r;
 }
 
 static __poll_t node_poll(struct file *file, poll_table *wait)
@@ -305,9 +315,12 @@ static ssize_t node_read(struct file *file, char __user *buffer, size_t size,
 			return -ERESTARTSYS;
 		r = take_message(open, buffer, size);
 		mutex_unlock(&open->reading);
-		if (r != -EAGAIN || file->f_flags & O_NONBLOCK)
+		if (r != -EAGAIN)
 			return r;
-		r = wait_for_message(open);
+		if (!(file->f_flags & O_NONBLOCK))
+			r = wait_for_message(open);
+		else if (file->f_flags & FASYNC)
+			r = ready_or_armed(open) ? 0 : -EAGAIN;
 	} while (!r);
 	return r;
 }

@@ -41,7 +41,7 @@ TEST(topics_are_not_made_of_nonsense)
 				  bad;
 	static const char *const names[] = {
 		"", "control", "/a", "a/", "a//b", ".a", "a/.b", "../a", "a b",
-		"a:b", "a!b",
+		"a:b", "a!b", "\xff", "control/a",
 	};
 	int fd = control();
 
@@ -62,7 +62,7 @@ TEST(topics_are_not_made_of_nonsense)
 	REFUSED(EINVAL, bad.memory = TORC_MEMORY_CONTIG; bad.cache = 3);
 	REFUSED(EINVAL, bad.mode = 01777);
 	REFUSED(EINVAL, bad.publishers = 2);
-	REFUSED(EINVAL, bad.reserved[7] = 1);
+	REFUSED(EINVAL, bad.reserved[5] = 1);
 	REFUSED(E2BIG, bad.publishers = 1u << 20);
 	REFUSED(E2BIG, bad.subscribers = UINT32_MAX);
 	REFUSED(E2BIG, bad.capacity = UINT64_MAX);
@@ -73,6 +73,9 @@ TEST(topics_are_not_made_of_nonsense)
 	CHECK_FAILS(ENOTTY, ioctl(fd, TORC_IOC_SUBSCRIBE, NOWHERE));
 	CHECK_FAILS(ENOTTY, ioctl(fd, 0x5401, NOWHERE));
 	CHECK(!ioctl(fd, TORC_IOC_CREATE, &good));
+	CHECK_FAILS(EEXIST, create(&good));
+	/* A node cannot be a folder, too. */
+	strcat(good.name, "/a");
 	CHECK_FAILS(EEXIST, create(&good));
 	bad = device_request(TORC_MEMORY_SHMEM, 0);
 	CHECK_FAILS(EBUSY, ioctl(fd, TORC_IOC_CREATE, &bad));
@@ -283,6 +286,31 @@ TEST(sigio_tells_of_messages)
 	CHECK_EQ(poll(&poller, 1, 0), 0);
 	CHECK_EQ(write(d.fd, "x", 1), 1);
 	CHECK_EQ(signals, 1);
+	device_end(&d);
+}
+
+TEST(sigio_comes_after_a_read_that_found_nothing)
+{
+	struct device d;
+	char got[8];
+	int writer;
+
+	signal(SIGIO, count_signal);
+	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
+	writer = device_open(&d, O_WRONLY);
+	CHECK(!fcntl(d.fd, F_SETOWN, getpid()) &&
+	      !fcntl(d.fd, F_SETFL, O_RDWR | O_ASYNC | O_NONBLOCK));
+	for (int i = 1; i <= 3; i++) {
+		CHECK_EQ(write(writer, "xy", 2), 2);
+		CHECK_EQ(signals, i);
+		/* Who has not read it is told no more. */
+		CHECK_EQ(write(writer, "xy", 2), 2);
+		CHECK_EQ(signals, i);
+		CHECK_EQ(read(d.fd, got, sizeof(got)), 2);
+		CHECK_EQ(read(d.fd, got, sizeof(got)), 2);
+		CHECK_FAILS(EAGAIN, read(d.fd, got, sizeof(got)));
+	}
+	close(writer);
 	device_end(&d);
 }
 
