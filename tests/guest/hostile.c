@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Goal: whatever a process does to what it may write, and whatever it asks of the
+ * nodes, the kernel stays whole and serves the others; and participants may be
+ * killed at any time.
+ * Method: random bytes at random places while the driver publishes and receives;
+ * random calls by four threads; kill -9.  The seed is told, and TORC_SEED repeats
+ * it; the guest's console tells of what the kernel found.
+ */
+#include "device.h"
+#include "topics.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* ---- Random numbers (xorshift, Marsaglia) -------------------------------- */
+
+static uint64_t seed(void)
+{
+	const char *given = getenv("TORC_SEED");
+	uint64_t s = given ? strtoull(given, NULL, 0) : now_ns();
+
+	printf("# seed %llu\n", (unsigned long long)s);
+	fflush(stdout);
+	return s | 1;
+}
+
+static uint32_t next(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return (uint32_t)(*state >> 16);
+}
+
+/* Numbers that are likely to be at some edge. */
+static uint64_t edgy(uint64_t *state)
+{
+	static const uint64_t edges[] = { 0, 1, 2, 8, 4095, 4096, 65536,
+					  1ull << 31, UINT32_MAX, 1ull << 40,
+					  INT64_MAX, UINT64_MAX };
+	uint32_t n = next(state);
+
+	switch (n % 4) {
+	case 0:
+		return edges[next(state) % (sizeof(edges) / sizeof(edges[0]))];
+	case 1:
+		return next(state) % 65536;
+	case 2:
+		return ((uint64_t)next(state) << 32) | next(state);
+	default:
+		return next(state) % 4 * PAGE;
+	}
+}
+
+/* ---- Scribbling ---------------------------------------------------------- */
+
+struct area {
+	unsigned char *at;
+	uint64_t size;
+};
+
+static void scribble(uint64_t *state, const struct area *area)
+{
+	uint64_t offset = next(state) % area->size & ~7ull;
+
+	/* Where the words are is the more interesting part. */
+	if (next(state) % 2)
+		offset %= 2048;
+	*(volatile uint64_t *)(void *)(area->at + offset) = edgy(state);
+}
+
+/* A topic works as it should, though others do not. */
+static void works(uint32_t memory)
+{
+	struct device d;
+	char got[8];
+
+	device_make(&d, memory, TORC_DRIVER_PUBLISHES, 0600);
+	CHECK_EQ(write(d.fd, "works", 5), 5);
+	CHECK_EQ(read(d.fd, got, sizeof(got)), 5);
+	device_end(&d);
+}
+
+/* Everything that a publisher may write, while the kernel writes and reads. */
+static void scribble_as_publisher(const struct device *d, uint64_t *state,
+				  uint64_t until_ns)
+{
+	uint64_t ring = d->constants.ring_size;
+	uint64_t publishing = d->constants.publishing_offset;
+	const struct area areas[] = {
+		{ device_map(d->fd, publishing, ring - publishing,
+			     PROT_READ | PROT_WRITE), ring - publishing },
+		{ device_map(d->fd, ring, d->constants.cursors_size,
+			     PROT_READ | PROT_WRITE),
+		  d->constants.cursors_size },
+	};
+	int fd = device_open(d, O_RDWR | O_NONBLOCK);
+	char buffer[4096] = { 0 };
+	struct pollfd poller = { fd, POLLIN | POLLOUT, 0 };
+
+	CHECK(areas[0].at != MAP_FAILED && areas[1].at != MAP_FAILED && fd >= 0);
+	while (now_ns() < until_ns) {
+		for (uint32_t n = next(state) % 64; n; n--)
+			scribble(state, &areas[next(state) % 2]);
+		(void)!write(fd, buffer, next(state) % sizeof(buffer));
+		(void)!read(fd, buffer, sizeof(buffer));
+		poll(&poller, 1, 0);
+		ioctl(fd, TORC_IOC_WAKE, (unsigned long)next(state) % 2);
+		/* A new description joins anew. */
+		if (next(state) % 8 == 0) {
+			close(fd);
+			fd = device_open(d, O_RDWR | O_NONBLOCK);
+			poller.fd = fd;
+		}
+	}
+	close(fd);
+	munmap(areas[0].at, areas[0].size);
+	munmap(areas[1].at, areas[1].size);
+}
+
+TEST(a_publisher_may_write_nonsense_everywhere)
+{
+	uint64_t state = seed();
+	uint64_t ns = harness_seconds(1, 10) * 1000000000ull;
+
+	for (unsigned int m = 0; m < 3; m++) {
+		for (uint32_t flags = 0; flags <= TORC_DRIVER_MANY; flags += 4) {
+			struct device d;
+
+			device_make(&d, memories[m], flags, 0600);
+			scribble_as_publisher(&d, &state, now_ns() + ns);
+			device_end(&d);
+		}
+		works(memories[m]);
+	}
+}
+
+TEST(a_subscriber_may_write_nonsense_to_its_pages)
+{
+	uint64_t state = seed();
+	uint64_t ns = harness_seconds(1, 20) * 1000000000ull;
+
+	for (unsigned int m = 0; m < 3; m++) {
+		struct device d;
+		struct area areas[2] = { { NULL, PAGE }, { NULL, PAGE } };
+		char sent[512], got[512];
+		uint32_t slot;
+		uint64_t until;
+		int sub, reading;
+
+		device_make(&d, memories[m], TORC_DRIVER_PUBLISHES, 0600);
+		reading = device_open(&d, O_RDONLY | O_NONBLOCK);
+		CHECK_FAILS(EAGAIN, read(reading, got, sizeof(got)));
+		sub = device_subscribe(d.fd, &slot);
+		areas[0].at = device_map(sub, d.constants.ring_size, PAGE,
+					 PROT_READ | PROT_WRITE);
+		areas[1].at = device_map(sub, d.constants.ring_size +
+						      slot * PAGE, PAGE,
+					 PROT_READ | PROT_WRITE);
+		CHECK(areas[0].at != MAP_FAILED && areas[1].at != MAP_FAILED);
+		CHECK(!fcntl(d.fd, F_SETFL, O_RDWR | O_NONBLOCK));
+		until = now_ns() + ns;
+		while (now_ns() < until) {
+			struct pollfd poller = { sub, POLLIN, 0 };
+
+			for (uint32_t n = next(&state) % 16; n; n--)
+				scribble(&state, &areas[next(&state) % 2]);
+			memset(sent, (int)next(&state), sizeof(sent));
+			/* It may hold the driver up, and nothing else. */
+			if (write(d.fd, sent, sizeof(sent)) < 0) {
+				CHECK_EQ(errno, EAGAIN);
+			} else {
+				CHECK_EQ(read(reading, got, sizeof(got)),
+					 sizeof(got));
+				CHECK(!memcmp(got, sent, sizeof(got)));
+			}
+			poll(&poller, 1, 0);
+		}
+		munmap(areas[0].at, PAGE);
+		munmap(areas[1].at, PAGE);
+		close(sub);
+		close(reading);
+		device_end(&d);
+		works(memories[m]);
+	}
+}
+
+/* ---- Random calls -------------------------------------------------------- */
+
+#define FILES 6
+#define FUZZERS 4
+
+/* What the threads of the fuzzer share, without locks: descriptors and a topic. */
+struct fuzzing {
+	struct device device;
+	uint64_t seed, until_ns;
+	int fds[FILES];
+};
+
+struct fuzzer {
+	struct fuzzing *shared;
+	uint64_t state;
+	pthread_t thread;
+};
+
+static void fuzz_map(uint64_t *state, int fd)
+{
+	uint64_t size = (next(state) % 24 + 1) * PAGE;
+	int protection = (int)(next(state) % 8);
+	void *at = mmap(NULL, size, protection,
+			next(state) % 8 ? MAP_SHARED : MAP_PRIVATE, fd,
+			(off_t)(edgy(state) & ~(uint64_t)(PAGE - 1)));
+
+	if (at == MAP_FAILED)
+		return;
+	mprotect(at, PAGE, (int)(next(state) % 8));
+	madvise(at, size, (int)(next(state) % 26));
+	if (next(state) % 2)
+		munmap((char *)at + size / 2 / PAGE * PAGE, PAGE);
+	munmap(at, size);
+}
+
+static void fuzz_ioctl(uint64_t *state, int fd)
+{
+	union {
+		struct torc_driver_subscribe subscribe;
+		struct torc_driver_wait wait;
+		struct torc_driver_create create;
+		uint64_t words[64];
+	} u;
+	static const unsigned long commands[] = {
+		TORC_IOC_CREATE, TORC_IOC_REMOVE, TORC_IOC_SUBSCRIBE,
+		TORC_IOC_WAIT, TORC_IOC_WAKE, TORC_IOC_EVENTFD,
+	};
+	unsigned long command = commands[next(state) % 6];
+	int sub = -1;
+
+	memset(&u, 0, sizeof(u));
+	for (uint32_t n = next(state) % 4; n; n--)
+		u.words[next(state) % 8] = edgy(state);
+	if (command == TORC_IOC_WAIT && u.wait.timeout_ns > 1000000)
+		u.wait.timeout_ns = 1000000;
+	if (command == TORC_IOC_WAKE)
+		ioctl(fd, command, edgy(state) % 4);
+	else if (command == TORC_IOC_EVENTFD)
+		ioctl(fd, command, (int)(next(state) % 16) - 1);
+	else if (!ioctl(fd, command, next(state) % 16 ? &u : NULL) &&
+		 command == TORC_IOC_SUBSCRIBE)
+		sub = u.subscribe.fd;
+	if (sub >= 0) {
+		fuzz_map(state, sub);
+		close(sub);
+	}
+}
+
+static void fuzz_once(struct fuzzing *shared, uint64_t *state)
+{
+	static const int flags[] = { O_RDONLY, O_WRONLY, O_RDWR };
+	uint32_t i = next(state) % FILES;
+	int fd = shared->fds[i];
+	struct pollfd poller = { fd, (short)next(state), 0 };
+	struct flock lock = { .l_type = (short)(next(state) % 3),
+			      .l_start = (off_t)(TORC_LOCK_BASE +
+						 next(state) % 0x30000),
+			      .l_len = next(state) % 4 };
+	char buffer[512];
+
+	switch (next(state) % 8) {
+	case 0:
+		fuzz_map(state, fd);
+		break;
+	case 1:
+	case 2:
+		fuzz_ioctl(state, fd);
+		break;
+	case 3:
+		(void)!read(fd, buffer, next(state) % sizeof(buffer));
+		break;
+	case 4:
+		memset(buffer, (int)next(state), sizeof(buffer));
+		(void)!write(fd, buffer, next(state) % sizeof(buffer));
+		break;
+	case 5:
+		poll(&poller, 1, 0);
+		break;
+	case 6:
+		fcntl(fd, next(state) % 2 ? F_OFD_SETLK : F_OFD_GETLK, &lock);
+		break;
+	default:
+		/* Another thread may be in the midst of a call with it. */
+		shared->fds[i] = device_open(&shared->device,
+					     flags[next(state) % 3] |
+						     O_NONBLOCK);
+		close(fd);
+	}
+}
+
+static void *fuzz(void *context)
+{
+	struct fuzzer *fuzzer = context;
+
+	while (now_ns() < fuzzer->shared->until_ns)
+		fuzz_once(fuzzer->shared, &fuzzer->state);
+	return NULL;
+}
+
+/* In a process of its own, because descriptors get lost between the threads. */
+static void fuzz_all(const void *context)
+{
+	struct fuzzing shared = *(const struct fuzzing *)context;
+	struct fuzzer fuzzers[FUZZERS];
+
+	for (int i = 0; i < FILES; i++)
+		shared.fds[i] = device_open(&shared.device,
+					    O_RDWR | O_NONBLOCK);
+	for (unsigned int i = 0; i < FUZZERS; i++) {
+		fuzzers[i] = (struct fuzzer){ &shared, shared.seed + 2 * i, 0 };
+		CHECK(!pthread_create(&fuzzers[i].thread, NULL, fuzz,
+				      &fuzzers[i]));
+	}
+	for (int i = 0; i < FUZZERS; i++)
+		CHECK(!pthread_join(fuzzers[i].thread, NULL));
+}
+
+TEST(random_calls_by_four_threads_hurt_nobody)
+{
+	struct fuzzing fuzzing = { .seed = seed() };
+	uint64_t ns = harness_seconds(2, 200) * 1000000000ull;
+
+	for (unsigned int m = 0; m < 3; m++) {
+		device_make(&fuzzing.device, memories[m],
+			    m == 1 ? TORC_DRIVER_MANY : 0, 0600);
+		fuzzing.seed += 2 * FUZZERS;
+		fuzzing.until_ns = now_ns() + ns;
+		CHECK_EQ(child_end(child_start(fuzz_all, &fuzzing)), 0);
+		device_end(&fuzzing.device);
+		works(memories[m]);
+	}
+}
+
+/* ---- Deaths -------------------------------------------------------------- */
+
+struct victim {
+	const char *address;
+	bool publishes;
+};
+
+static void take_part_for_ever(const void *context)
+{
+	const struct victim *victim = context;
+	struct torc_topic *topic = topic_open(victim->address, 0);
+	struct torc_message message;
+	char payload[100] = { 0 };
+
+	if (victim->publishes) {
+		struct torc_publisher *pub = pub_open(topic, TORC_FULL_WAIT);
+
+		for (;;)
+			torc_pub_publish(pub, payload, sizeof(payload));
+	} else {
+		struct torc_subscriber *sub = sub_open(topic, 0);
+
+		for (;;)
+			if (!torc_sub_wait(sub, -1))
+				torc_sub_receive(sub, payload, sizeof(payload),
+						 &message);
+	}
+}
+
+TEST(participants_killed_at_any_time_leave_a_working_topic)
+{
+	unsigned int deaths = harness_seconds(30, 1000);
+	uint64_t state = seed();
+
+	for_each_kind(address) {
+		struct torc_topic *topic = topic_create(address, TORC_MANY,
+							65536);
+		struct victim victims[] = { { address, true },
+					    { address, true },
+					    { address, false },
+					    { address, false } };
+		struct torc_subscriber *sub;
+		struct torc_publisher *pub;
+		struct torc_message message;
+		char got[100];
+		pid_t pids[4];
+
+		for (int i = 0; i < 4; i++)
+			pids[i] = child_start(take_part_for_ever, &victims[i]);
+		for (unsigned int n = 0; n < deaths; n++) {
+			uint32_t i = next(&state) % 4;
+
+			usleep(next(&state) % 10000);
+			kill(pids[i], SIGKILL);
+			CHECK_EQ(child_end(pids[i]), -SIGKILL);
+			pids[i] = child_start(take_part_for_ever, &victims[i]);
+		}
+		for (int i = 0; i < 4; i++) {
+			kill(pids[i], SIGKILL);
+			CHECK_EQ(child_end(pids[i]), -SIGKILL);
+		}
+		sub = sub_open(topic, 0);
+		pub = pub_open(topic, TORC_FULL_WAIT);
+		MUST(torc_pub_publish(pub, "works", 5));
+		do {
+			MUST(torc_sub_wait(sub, 10000000000));
+			MUST(torc_sub_receive(sub, got, sizeof(got), &message));
+		} while (message.length != 5);
+		CHECK(!memcmp(got, "works", 5));
+		torc_sub_close(sub);
+		torc_pub_close(pub);
+		topic_destroy(topic, address);
+	}
+}
+
+/* ---- Everything is given back -------------------------------------------- */
+
+static long free_kib(void)
+{
+	char line[100];
+	long kib = -1;
+	FILE *file = fopen("/proc/meminfo", "r");
+
+	CHECK(file);
+	while (kib < 0 && fgets(line, sizeof(line), file))
+		sscanf(line, "MemAvailable: %ld", &kib);
+	fclose(file);
+	CHECK(kib >= 0);
+	return kib;
+}
+
+TEST(memory_comes_back_when_topics_go)
+{
+	struct torc_driver_create request;
+	long before;
+
+	works(TORC_MEMORY_SHMEM);
+	before = free_kib();
+	for (int n = 0; n < 60; n++) {
+		int control = open(TORC_DRIVER_CONTROL, O_RDWR);
+
+		request = device_request(memories[n % 3], 0);
+		request.capacity = 2u << 20;
+		/* No contiguous buffer may be left in a small machine. */
+		if (ioctl(control, TORC_IOC_CREATE, &request))
+			CHECK(errno == ENOMEM && n % 3 == 1);
+		close(control);
+	}
+	/* 60 topics of 2 MiB and more; others take and give a little. */
+	CHECK(before - free_kib() < 32 << 10);
+}
