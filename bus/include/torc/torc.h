@@ -156,8 +156,9 @@ TORC_API int torc_bus_list(struct torc_bus *bus,
  *
  * Who takes part in it goes on undisturbed, but nobody can join any more.
  *
- * Return: 0, -ENOENT, -EINVAL (no name, or an address that has none), -EBUSY (TORC_REMOVE_STALE, and in use),
- * or the error of unlinking.
+ * Return: 0, -ENOENT, -EINVAL (no name, or an address that has none), -EBUSY
+ * (TORC_REMOVE_STALE, and in use), -EPROTO (no ring, where others' things are), or
+ * the error of unlinking.
  */
 TORC_API int torc_bus_remove(struct torc_bus *bus, const char *address,
 			     unsigned int flags);
