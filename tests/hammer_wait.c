@@ -180,11 +180,13 @@ static void sleep_for_room(struct hammer *hammer)
 {
 	struct shared *shared = hammer->shared;
 	struct torc_view view;
+	int unusable = 0;
 	struct torc_publisher *pub;
 	struct sleep sleep = { 0 };
 	uint64_t turn = 0;
 
-	must(torc_topic_map(hammer->topic, TORC_ACCESS_PUBLISH, &view));
+	must(torc_topic_map(hammer->topic, TORC_ACCESS_PUBLISH, &unusable,
+			    &view));
 	must(torc_pub_open(hammer->topic, NULL, &pub));
 	sleep.slot = torc_subscriber_slot(&view.ring, 0);
 	await(&shared->done, 1);	/* it has joined */

@@ -101,10 +101,12 @@ Test(damage, nothing_but_dead_claims_is_no_endless_loop)
 	struct torc_topic *topic = topic_open("memfd:", TORC_MANY, 4096);
 	struct torc_subscriber *sub;
 	struct torc_view view;
+	int unusable = 0;
 
 	torc_pub_close(pub_open(topic));
 	sub = sub_open(topic, 0);
-	MUST(torc_topic_map(topic, TORC_ACCESS_PUBLISH, &view));
+	MUST(torc_topic_map(topic, TORC_ACCESS_PUBLISH, &unusable,
+			    &view));
 	for (uint64_t i = 0; i < 4096; i += 16)
 		*torc_header_at(&view.ring, i) =
 			TORC_HEADER(TORC_RECORD_BUSY, 0, 8);

@@ -142,6 +142,7 @@ Test(inspect, what_the_dead_left_is_told_and_not_touched)
 	pid_t pid = child_start(publish_behind, &claims);
 	struct torc_dump dump;
 	struct torc_view view;
+	int unusable = 0;
 	uint64_t *header;
 
 	await_stop(pid);
@@ -159,7 +160,8 @@ Test(inspect, what_the_dead_left_is_told_and_not_touched)
 		cr_expect_eq(dump.undetermined, 0);
 	}
 	/* The claim is as it was. */
-	MUST(torc_topic_map(topic, TORC_ACCESS_LOOK, &view));
+	MUST(torc_topic_map(topic, TORC_ACCESS_LOOK, &unusable,
+			    &view));
 	header = torc_header_at(&view.ring, torc_record_size(length_of(0)) +
 						    torc_record_size(
 							    length_of(1)));

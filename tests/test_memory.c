@@ -91,11 +91,13 @@ Test(memory, locked_memory_is_locked_and_prefaulted_memory_there)
 		unsigned char there[65536];
 		struct torc_topic *topic;
 		struct torc_view view;
+		int unusable = 0;
 		size_t pages;
 
 		MUST(torc_topic_open(NULL, fixture_kinds[k].address, &options,
 				     &topic));
-		MUST(torc_topic_map(topic, TORC_ACCESS_PUBLISH, &view));
+		MUST(torc_topic_map(topic, TORC_ACCESS_PUBLISH, &unusable,
+			    &view));
 		cr_expect_geq(figure("self/status", "VmLck:"),
 			      view.ring_size >> 10);
 		pages = view.ring_size / (size_t)sysconf(_SC_PAGESIZE);

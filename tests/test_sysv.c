@@ -185,10 +185,12 @@ Test(sysv, subscriber_attaches_the_ring_read_only)
 	char address[96];
 	struct torc_topic *topic;
 	struct torc_view view;
+	int unusable = 0;
 
 	own_key(address);
 	topic = topic_open(address, 0, 8192);
-	MUST(torc_topic_map(topic, TORC_ACCESS_RECEIVE, &view));
+	MUST(torc_topic_map(topic, TORC_ACCESS_RECEIVE, &unusable,
+			    &view));
 	cr_expect_eq(child_end(child_start(write_to_ring, &view)), -SIGSEGV);
 	torc_topic_unmap(topic, &view);
 	torc_topic_close(topic);

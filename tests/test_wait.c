@@ -370,8 +370,10 @@ static int ring_it(void *context)
 	struct torc_topic *topic = context;
 	struct torc_ringer *ringer = NULL;
 	struct torc_view view;
+	int unusable = 0;
 
-	MUST(torc_topic_map(topic, TORC_ACCESS_PUBLISH, &view));
+	MUST(torc_topic_map(topic, TORC_ACCESS_PUBLISH, &unusable,
+			    &view));
 	torc_bells_ring(&ringer, topic, &view.ring);
 	torc_ringer_free(ringer);
 	torc_topic_unmap(topic, &view);
