@@ -17,7 +17,7 @@ struct torc_publisher {
 	struct torc_cursors_shm *cursors;
 	bool many;
 	bool checked;	/* messages have check words */
-	size_t short_end;	/* shorter ones may go the short way */
+	bool plain;		/* neither: the shortest way is open */
 	bool fences;	/* what is published has to be fenced: no membarrier() */
 	bool reserved;
 	union {
@@ -331,7 +331,7 @@ static void open_on_disk(struct torc_publisher *pub)
 	uint32_t flags = pub->topic->constants.flags;
 
 	pub->checked = true;
-	pub->short_end = 0;
+	pub->plain = false;
 	pub->sync = (enum torc_sync)TORC_RING_SYNC_POLICY(flags);
 	pub->sync_interval_ns = TORC_RING_SYNC_INTERVAL(flags) * 1000000ull;
 	pub->sync_next = torc_now_ns() + pub->sync_interval_ns;
@@ -414,7 +414,7 @@ static __attribute__((noinline)) int
 publish_short_of_many(struct torc_publisher *pub, const void *data,
 		      size_t length)
 {
-	if (torc_unlikely(pub->reserved ||
+	if (torc_unlikely(pub->checked || pub->reserved ||
 			  !torc_mp_publish_short(&pub->mp, data, length)))
 		return publish(pub, data, length);
 	return notify(pub);
@@ -423,9 +423,10 @@ publish_short_of_many(struct torc_publisher *pub, const void *data,
 int torc_pub_publish(struct torc_publisher *pub, const void *data,
 		     size_t length)
 {
-	if (torc_unlikely(length >= pub->short_end || pub->forkable.unusable))
+	if (torc_unlikely(length > TORC_SHORT - TORC_HEADER_SIZE ||
+			  pub->forkable.unusable))
 		return publish(pub, data, length);
-	if (pub->many)
+	if (!pub->plain)
 		return publish_short_of_many(pub, data, length);
 	if (torc_unlikely(!torc_sp_publish_short(&pub->sp, data, length)))
 		return publish(pub, data, length);
@@ -679,7 +680,7 @@ int torc_pub_open(struct torc_topic *topic,
 			   &pub->view);
 	if (!r) {
 		pub->many = pub->view.ring.kind == TORC_KIND_MP;
-		pub->short_end = TORC_SHORT - TORC_HEADER_SIZE + 1;
+		pub->plain = !pub->many;
 		if (topic->mapping->disk)
 			open_on_disk(pub);
 		pub->cursors = pub->view.ring.cursors;
