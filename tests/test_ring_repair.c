@@ -516,6 +516,66 @@ BOTH_KINDS(survives_a_death_at_each_step_of_a_batch)
 
 /* ---- Losing a race, and dying at any two steps -------------------------- */
 
+/* What a consumer hears of a race: two victims' messages and a third's. */
+struct audience {
+	struct torc_consumer c;
+	uint64_t heard;			/* of the third's */
+	unsigned int there[2];		/* times that each victim's came */
+};
+
+static void hear_race(struct audience *a, const struct victim v[2],
+		      const struct torc_death *death)
+{
+	struct torc_message message;
+
+	while (!peek_past(&a->c, &message, death)) {
+		uint32_t k = message.publisher;
+		uint64_t length, body = 1000;
+
+		if (k == 2) {
+			length = a->heard ? 40 : 200;
+			body = a->heard++;
+		} else {
+			CHECK(k < 2 && !a->there[k]++, "twice");
+			length = v[k].length;
+		}
+		CHECK(message.length == length &&
+			      !memcmp(message.data, body_of(body), length),
+		      "garbled");
+		CHECK(!torc_consumer_release(&a->c), "release");
+	}
+}
+
+/* What the consumer passed may still have to be mended. */
+static void settle(const struct torc_ring *ring, uint32_t slot,
+		   const struct torc_death *death)
+{
+	uint64_t position;
+
+	if (!torc_claim_settled(ring, slot, &position))
+		CHECK(torc_claim_repair(ring, position, death) == 1, "settle");
+	CHECK(torc_claim_settled(ring, slot, &position) == 1, "not settled");
+}
+
+/* The third publishes, and mends what it is stuck at; how many messages. */
+static uint64_t publish_past(struct producer *third, struct audience *a,
+			     const struct victim v[2],
+			     const struct torc_death *death)
+{
+	uint64_t said = 1;
+
+	while (said <= 60) {
+		if (!say(third, said, 40))
+			said++;
+		else if (third->mp.blocked == TORC_MP_STUCK)
+			CHECK(torc_claim_repair(&third->mp.ring,
+						third->mp.stuck_at, death) == 1,
+			      "repair");
+		hear_race(a, v, death);
+	}
+	return said;
+}
+
 /*
  * The loser goes @i steps, the victim @j and dies, the loser goes on, and dies or
  * not; a third publishes until it is stuck, mends, and must see it all go on.
@@ -525,15 +585,13 @@ static void race_once(struct fiber fibers[2], struct victim v[2],
 {
 	uint32_t dead = both ? 3 : 2;
 	struct torc_death death = { dead_mask, &dead };
-	struct torc_consumer c;
-	struct torc_message message;
+	struct audience a = { .heard = 0 };
 	struct torc_claim claim;
 	struct producer third;
-	uint64_t said = 0, heard = 0, position;
-	unsigned int there[2] = { 0, 0 };
+	uint64_t said;
 
 	memory_format(m, 4096 - 128);
-	join(&c, &m->ring, 0, TORC_LOSSLESS);
+	join(&a.c, &m->ring, 0, TORC_LOSSLESS);
 	begin(&third, &m->ring, 2);
 	for (uint32_t k = 0; k < 2; k++) {
 		begin(&v[k].p, &m->ring, k);
@@ -542,56 +600,18 @@ static void race_once(struct fiber fibers[2], struct victim v[2],
 	fiber_run(&fibers[0], i);
 	fiber_run(&fibers[1], j);
 	/* A record that ends where it may look like a boundary. */
-	CHECK(!say(&third, said++, 200), "third");
+	CHECK(!say(&third, 0, 200), "third");
 	if (!both)
 		fiber_run(&fibers[0], UINT64_MAX);
-	for (unsigned int n = 0; n < 60;) {
-		int r = say(&third, said, 40);
-
-		if (!r) {
-			said++;
-			n++;
-		} else if (third.mp.blocked == TORC_MP_STUCK) {
-			CHECK(torc_claim_repair(&m->ring, third.mp.stuck_at,
-						&death) == 1,
-			      "repair");
-		}
-		while (!peek_past(&c, &message, &death)) {
-			if (message.publisher == 2) {
-				CHECK(message.length == (heard ? 40 : 200) &&
-					      !memcmp(message.data,
-						      body_of(heard),
-						      message.length),
-				      "garbled");
-				heard++;
-			} else {
-				uint32_t k = message.publisher;
-
-				CHECK(k < 2 && !there[k]++, "twice");
-				CHECK(message.length == v[k].length &&
-					      !memcmp(message.data,
-						      body_of(1000),
-						      message.length),
-				      "garbled");
-			}
-			CHECK(!torc_consumer_release(&c), "release");
-		}
-	}
-	CHECK(heard == said, "%ju of %ju heard", (uintmax_t)heard,
+	said = publish_past(&third, &a, v, &death);
+	CHECK(a.heard == said, "%ju of %ju heard", (uintmax_t)a.heard,
 	      (uintmax_t)said);
 	for (uint32_t k = 0; k < 2; k++) {
-		CHECK(!fibers[k].done || there[k], "lost");
-		/* What the consumer passed may still have to be mended. */
-		if (dead >> k & 1 &&
-		    !torc_claim_settled(&m->ring, k, &position))
-			CHECK(torc_claim_repair(&m->ring, position, &death) ==
-				      1,
-			      "settle");
-		CHECK(!(dead >> k & 1) ||
-			      torc_claim_settled(&m->ring, k, &position) == 1,
-		      "not settled");
+		CHECK(!fibers[k].done || a.there[k], "lost");
+		if (dead >> k & 1)
+			settle(&m->ring, k, &death);
 	}
-	CHECK(torc_claim_outcome(&m->ring, c.cursor, &death, &claim) == 0,
+	CHECK(torc_claim_outcome(&m->ring, a.c.cursor, &death, &claim) == 0,
 	      "something is left");
 }
 
