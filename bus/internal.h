@@ -58,6 +58,9 @@ void torc_process_self(struct torc_process *ret);
 /* 1; 0 if it has ended; -1 if its PID cannot be judged here. */
 int torc_process_alive(const struct torc_process *process);
 
+/* 1 by a signal or a debugger; 0; -1 if it cannot be told. */
+int torc_process_stopped(const struct torc_process *process);
+
 /*
  * What a handle must lose in a forked child: descriptors that hold locks, which
  * would outlive their owner there.

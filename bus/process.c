@@ -33,13 +33,15 @@ static uint64_t own_pid_namespace(void)
 	return stat("/proc/self/ns/pid", &st) ? 0 : st.st_ino;
 }
 
-/* Field 22 of /proc/PID/stat; 0 if it cannot be read or the process ended. */
-static uint64_t start_time_of(uint32_t pid)
+/*
+ * Field 22 of /proc/PID/stat; 0 if it cannot be read or the process ended.
+ * *@ret_state is what it does then: R, S, T ...
+ */
+static uint64_t start_time_of(uint32_t pid, char *ret_state)
 {
 	char path[32], text[512], *p;
 	unsigned long long start = 0;
 	long threads = 0;
-	char state;
 	ssize_t n;
 	int fd;
 
@@ -57,25 +59,40 @@ static uint64_t start_time_of(uint32_t pid)
 	if (!p || sscanf(p + 1,
 			 " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u "
 			 "%*d %*d %*d %*d %ld %*d %llu",
-			 &state, &threads, &start) != 3)
+			 ret_state, &threads, &start) != 3 ||
+	    *ret_state == 'X')
 		return 0;
 	/* A main thread that ended leaves a zombie while others run. */
-	return (state == 'Z' && threads <= 1) || state == 'X' ? 0 : start;
+	return *ret_state == 'Z' && threads <= 1 ? 0 : start;
 }
 
 void torc_process_self(struct torc_process *ret)
 {
+	char state;
+
 	ret->pid = (uint32_t)getpid();
-	ret->start_time = start_time_of(ret->pid);
+	ret->start_time = start_time_of(ret->pid, &state);
 	ret->pid_namespace = own_pid_namespace();
 }
 
 int torc_process_alive(const struct torc_process *process)
 {
+	char state;
+
 	if (!process->start_time || !process->pid_namespace ||
 	    process->pid_namespace != own_pid_namespace())
 		return -1;
-	return start_time_of(process->pid) == process->start_time;
+	return start_time_of(process->pid, &state) == process->start_time;
+}
+
+int torc_process_stopped(const struct torc_process *process)
+{
+	char state;
+
+	if (torc_process_alive(process) != 1 ||
+	    !start_time_of(process->pid, &state))
+		return -1;
+	return state == 'T' || state == 't';
 }
 
 /* ---- fork() ------------------------------------------------------------- */

@@ -481,64 +481,18 @@ static void fill_publisher(const struct torc_ring *ring, int fd, uint32_t i,
 			   struct torc_participant *p)
 {
 	struct torc_publisher_slot_shm *shm = torc_publisher_slot(ring, i);
+	const struct torc_process owner = publisher_owner(ring, i);
 
 	*p = (struct torc_participant){
 		.role = TORC_PUBLISHER,
 		.slot = i,
-		.pid = (pid_t)torc_load_relaxed(&shm->pid),
+		.pid = (pid_t)owner.pid,
 		.alive = torc_publisher_alive(ring, fd, i),
-		.start_time = torc_load_relaxed(&shm->start_time),
+		.stopped = torc_process_stopped(&owner),
+		.start_time = owner.start_time,
 		.blocked = torc_load_relaxed(&shm->blocked),
 		.dropped = torc_load_relaxed(&shm->dropped),
 	};
-}
-
-static void fill_subscriber(const struct torc_ring *ring, int fd, uint32_t i,
-			    struct torc_participant *p)
-{
-	struct torc_subscriber_slot_shm *shm = torc_subscriber_slot(ring, i);
-	uint32_t state = torc_load_relaxed(&shm->state);
-
-	*p = (struct torc_participant){
-		.role = TORC_SUBSCRIBER,
-		.slot = i,
-		.pid = (pid_t)torc_load_relaxed(&shm->pid),
-		.alive = torc_subscriber_alive(ring, fd, i),
-		.lossless = state == TORC_SUBSCRIBER_EVICTED
-				    ? -1 : state == TORC_SUBSCRIBER_LOSSLESS,
-		.start_time = torc_load_relaxed(&shm->start_time),
-		.cursor = torc_load_relaxed(&shm->cursor),
-		.lost = torc_load_relaxed(&shm->lost),
-	};
-}
-
-int torc_topic_participants(struct torc_topic *topic,
-			    struct torc_participant *ret, int max)
-{
-	const struct torc_ring *ring = &topic->view.ring;
-	struct torc_participant p;
-	int locks_fd, cursors_fd, n = 0, r = look(topic);
-
-	if (r)
-		return r;
-	locks_fd = topic->mapping->describe(topic, TORC_OBJECT_LOCKS, O_RDWR);
-	cursors_fd = topic->mapping->describe(topic, TORC_OBJECT_CURSORS,
-					      O_RDONLY);
-	for (uint32_t i = 0; i < ring->publishers; i++) {
-		fill_publisher(ring, locks_fd, i, &p);
-		if (p.pid && n++ < max)
-			ret[n - 1] = p;
-	}
-	for (uint32_t i = 0; ring->cursors && i < ring->subscribers; i++) {
-		fill_subscriber(ring, cursors_fd, i, &p);
-		if (p.pid && n++ < max)
-			ret[n - 1] = p;
-	}
-	if (locks_fd >= 0)
-		close(locks_fd);
-	if (cursors_fd >= 0)
-		close(cursors_fd);
-	return n;
 }
 
 /* Count to the end of the committed records, while publishers go on. */
@@ -565,6 +519,81 @@ static int count_messages(const struct torc_ring *ring, struct torc_mark *oldest
 			return walked < 0 ? walked : 0;
 	}
 	return 0;
+}
+
+/* Messages from @cursor to the end of the records, as far as it is plausible. */
+static uint64_t count_from(const struct torc_ring *ring, uint64_t cursor)
+{
+	struct torc_mark oldest, newest, at = { .position = cursor };
+
+	if (count_messages(ring, &oldest, &newest) ||
+	    torc_distance(cursor, newest.position) >= 0)
+		return 0;
+	if (torc_distance(cursor, oldest.position) < 0 ||
+	    cursor % TORC_RECORD_ALIGN ||
+	    torc_walk(ring, &at.position, &at.count, newest.position, true) < 0)
+		return newest.count - oldest.count;
+	return at.count;
+}
+
+static void fill_subscriber(const struct torc_ring *ring, int fd, uint32_t i,
+			    struct torc_participant *p)
+{
+	struct torc_subscriber_slot_shm *shm = torc_subscriber_slot(ring, i);
+	const struct torc_process owner = subscriber_owner(ring, i);
+	uint32_t state = torc_load_relaxed(&shm->state);
+	uint64_t cursor = torc_load_relaxed(&shm->cursor);
+
+	*p = (struct torc_participant){
+		.role = TORC_SUBSCRIBER,
+		.slot = i,
+		.pid = (pid_t)owner.pid,
+		.alive = torc_subscriber_alive(ring, fd, i),
+		.lossless = state == TORC_SUBSCRIBER_EVICTED
+				    ? -1 : state == TORC_SUBSCRIBER_LOSSLESS,
+		.stopped = torc_process_stopped(&owner),
+		.start_time = owner.start_time,
+		.cursor = cursor,
+		.lost = torc_load_relaxed(&shm->lost),
+		.behind = owner.pid ? count_from(ring, cursor) : 0,
+	};
+}
+
+/* Who died while joining has a slot, too, that it has not signed. */
+static bool died_joining(const struct torc_ring *ring, int fd, uint32_t i)
+{
+	return torc_load_relaxed(&torc_subscriber_slot(ring, i)->state) !=
+		       TORC_SUBSCRIBER_FREE &&
+	       fd >= 0 && torc_lock_probe(fd, TORC_LOCK_SUBSCRIBER + i) == 0;
+}
+
+int torc_topic_participants(struct torc_topic *topic,
+			    struct torc_participant *ret, int max)
+{
+	const struct torc_ring *ring = &topic->view.ring;
+	struct torc_participant p;
+	int locks_fd, cursors_fd, n = 0, r = look(topic);
+
+	if (r)
+		return r;
+	locks_fd = topic->mapping->describe(topic, TORC_OBJECT_LOCKS, O_RDWR);
+	cursors_fd = topic->mapping->describe(topic, TORC_OBJECT_CURSORS,
+					      O_RDONLY);
+	for (uint32_t i = 0; i < ring->publishers; i++) {
+		fill_publisher(ring, locks_fd, i, &p);
+		if (p.pid && n++ < max)
+			ret[n - 1] = p;
+	}
+	for (uint32_t i = 0; ring->cursors && i < ring->subscribers; i++) {
+		fill_subscriber(ring, cursors_fd, i, &p);
+		if ((p.pid || died_joining(ring, cursors_fd, i)) && n++ < max)
+			ret[n - 1] = p;
+	}
+	if (locks_fd >= 0)
+		close(locks_fd);
+	if (cursors_fd >= 0)
+		close(cursors_fd);
+	return n;
 }
 
 static int count_alive(struct torc_topic *topic, uint32_t *ret_publishers,

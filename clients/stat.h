@@ -16,6 +16,7 @@ struct stat_topic {
 	struct torc_topic_info info;
 	int64_t looked_ns;		/* when info was filled */
 	double rate;			/* messages/s; negative: not measured */
+	int repaired;			/* slots cleared; negative: not asked for */
 	struct torc_participant *participants;
 	int participants_count;
 };

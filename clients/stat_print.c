@@ -72,11 +72,13 @@ static void print_participant(const struct stat_topic *topic,
 	printf("  %s slot %-3u pid %-7d %-15s %-9s", p->role == TORC_PUBLISHER ?
 	       "pub" : "sub", p->slot, (int)p->pid, program, state_of(p));
 	if (p->role == TORC_PUBLISHER)
-		printf(" blocked %" PRIu64 "  dropped %" PRIu64 "\n",
-		       p->blocked, p->dropped);
+		printf(" blocked %" PRIu64 "  dropped %" PRIu64, p->blocked,
+		       p->dropped);
 	else
-		printf(" lag %s  lost %" PRIu64 "\n",
-		       cli_human(lag, (double)lag_of(topic, p), 1024), p->lost);
+		printf(" lag %s, %" PRIu64 " messages  lost %" PRIu64,
+		       cli_human(lag, (double)lag_of(topic, p), 1024),
+		       p->behind, p->lost);
+	printf("%s\n", p->alive && p->stopped > 0 ? "  stopped" : "");
 }
 
 static void print_row(const struct stat_topic *topic, int width)
@@ -189,6 +191,12 @@ void stat_maps(const struct stat_topic *topic)
 
 /* ---- JSON --------------------------------------------------------------- */
 
+/* -1: it cannot be told. */
+static const char *truth(int value)
+{
+	return value > 0 ? "true" : value < 0 ? "null" : "false";
+}
+
 static void json_participant(struct text *text, const struct stat_topic *topic,
 			     const struct torc_participant *p)
 {
@@ -201,8 +209,8 @@ static void json_participant(struct text *text, const struct stat_topic *topic,
 		json_string(text, program, strlen(program));
 	else
 		text_print(text, "null");
-	text_print(text, ",\"alive\":%s", p->alive > 0 ? "true" :
-					  p->alive < 0 ? "null" : "false");
+	text_print(text, ",\"alive\":%s,\"stopped\":%s", truth(p->alive),
+		   truth(p->alive ? p->stopped : 0));
 	if (p->role == TORC_PUBLISHER)
 		text_print(text,
 			   ",\"blocked\":%" PRIu64 ",\"dropped\":%" PRIu64 "}",
@@ -210,8 +218,10 @@ static void json_participant(struct text *text, const struct stat_topic *topic,
 	else
 		text_print(text,
 			   ",\"state\":\"%s\",\"position\":%" PRIu64
-			   ",\"lag\":%" PRIu64 ",\"lost\":%" PRIu64 "}",
-			   state_of(p), p->cursor, lag_of(topic, p), p->lost);
+			   ",\"lag\":%" PRIu64 ",\"behind\":%" PRIu64
+			   ",\"lost\":%" PRIu64 "}",
+			   state_of(p), p->cursor, lag_of(topic, p), p->behind,
+			   p->lost);
 }
 
 static void json_role(struct text *text, const struct stat_topic *topic,
@@ -266,6 +276,8 @@ void stat_json(const struct stat_topic *topic)
 		   ",\"oldest_sequence\":%" PRIu64 ",\"tail\":%" PRIu64,
 		   info->messages, info->oldest, info->oldest_sequence,
 		   info->tail);
+	if (topic->repaired >= 0)
+		text_print(&text, ",\"repaired\":%d", topic->repaired);
 	if (topic->rate >= 0)
 		text_print(&text, ",\"rate\":%.1f", topic->rate);
 	else

@@ -24,13 +24,14 @@ enum {
 	KEY_INTERVAL,
 	KEY_JSON,
 	KEY_MAPS,
+	KEY_REPAIR,
 	KEY_RESIZE,
 	KEY_WATCH,
 };
 
 struct stat_run {
 	const char *directory;
-	int json, verbose, dump, hex, maps, resize, watch;
+	int json, verbose, dump, hex, maps, repair, resize, watch;
 	int64_t interval_ns;
 
 	struct torc_bus *bus;
@@ -54,6 +55,7 @@ static const struct cli_option options[] = {
 	{ KEY_RESIZE, "resize", NULL,
 	  "make TOPIC, of file:PATH, hold SIZE bytes: --resize TOPIC SIZE" },
 	{ KEY_WATCH, "watch", NULL, "print again and again, until a signal" },
+	{ KEY_REPAIR, "repair", NULL, "first clear away who died" },
 	{ KEY_INTERVAL, "interval", "TIME",
 	  "measure rates for so long (default 200ms; 0: do not; with --watch "
 	  "1s)" },
@@ -88,6 +90,9 @@ static int set(int key, const char *value, void *context)
 	case KEY_WATCH:
 		run->watch = 1;
 		return 0;
+	case KEY_REPAIR:
+		run->repair = 1;
+		return 0;
 	case 'v':
 		run->verbose = 1;
 		return 0;
@@ -116,6 +121,15 @@ static void drop(struct stat_run *run, struct stat_topic *topic, int error)
 	if (error != -ENOENT || is_named(run, topic->name))
 		run->status = cli_failed(error);
 	topic->topic = torc_topic_close(topic->topic);
+}
+
+static int repair(struct stat_topic *topic)
+{
+	topic->repaired = torc_topic_repair(topic->topic);
+	if (topic->repaired > 0)
+		cli_note("%s: cleared %d away who died", topic->name,
+			 topic->repaired);
+	return topic->repaired < 0 ? topic->repaired : 0;
 }
 
 static int look(struct stat_topic *topic)
@@ -171,12 +185,14 @@ static int look_at_all(struct stat_run *run)
 		struct stat_topic *topic = &run->topics[i];
 
 		topic->name = run->names.names[i];
-		topic->rate = -1;
+		topic->rate = topic->repaired = -1;
 		r = torc_topic_open(run->bus, topic->name, NULL, &topic->topic);
 		if (!r) {
 			cli_tell_reopened(topic->topic);
-			r = look(topic);
+			r = run->repair ? repair(topic) : 0;
 		}
+		if (!r)
+			r = look(topic);
 		if (r)
 			drop(run, topic, r);
 	}

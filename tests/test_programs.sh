@@ -402,6 +402,23 @@ lossy() {
 
 # ---- Looking and removing ---------------------------------------------------
 
+define repair "torc-stat shows who is stopped or dead, and --repair clears the dead away"
+repair() {
+	stop_sub || return
+	run 0 torc-pub --full=drop --size=100 --count=50 t &&
+		run 0 torc-stat t && says out "50 messages" &&
+		says out "stopped" && run 0 torc-stat --json --repair t &&
+		says out '"stopped":true' && says out '"repaired":0' &&
+		says out '"behind":50' || return
+	kill -KILL "$sub"
+	wait "$sub" 2>/dev/null
+	run 0 torc-stat t && says out dead &&
+		run 0 torc-stat --repair t && says err "t: cleared 1 away" &&
+		! grep -q dead out && let_go &&
+		# Too young for torc-rm --stale.
+		rm -f "$TORC_DIR"/.*.bell
+}
+
 define show "torc-stat shows topics, who takes part, and JSON"
 show() {
 	run 0 torc-stat && says err "no topics on bus" && [ ! -s out ] || return

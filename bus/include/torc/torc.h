@@ -316,12 +316,15 @@ struct torc_participant {
 	int alive;		/* 1, 0: dead and not yet cleared away, -1: it
 				   cannot be told */
 	int lossless;		/* subscriber: 1; 0 lossy; -1 evicted */
+	int stopped;		/* 1 by a signal or a debugger, 0, -1: it cannot be
+				   told */
 	uint64_t start_time;	/* of the process, clock ticks since boot */
 	uint64_t cursor;	/* subscriber: position */
 	uint64_t lost;		/* subscriber: messages since it joined */
 	uint64_t blocked;	/* publisher: times that it found no room */
 	uint64_t dropped;	/* publisher: messages, for want of room */
-	uint64_t reserved[8];
+	uint64_t behind;	/* subscriber: messages that it has not read */
+	uint64_t reserved[7];
 };
 
 /**

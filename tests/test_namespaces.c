@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Participants in different PID namespaces that share a bus, as two containers
+ * share /dev/shm: a death there is seen here, and the other way round, and so it
+ * is where /proc shows another namespace's processes.
+ */
+#include "fixture.h"
+
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+TestSuite(namespaces, .init = fixture_init, .fini = fixture_fini,
+	  .timeout = 60);
+
+#define SECOND 1000000000
+
+struct inside {
+	int (*body)(void *context);
+	void *context;
+};
+
+/* The first process of a namespace, which signals of its own do not reach. */
+static int first_inside(void *context)
+{
+	const struct inside *inside = context;
+
+	return child_end(child_start(inside->body, inside->context)) & 0xff;
+}
+
+/* /proc is still the parent's. */
+static int enter(void *context)
+{
+	if (unshare(CLONE_NEWPID))
+		return 77;
+	return child_end(child_start(first_inside, context));
+}
+
+static int run_inside(int (*body)(void *context), void *context)
+{
+	struct inside inside = { body, context };
+	int status = child_end(child_start(enter, &inside));
+
+	if (status == 77)
+		cr_skip_test("PID namespaces may not be made here");
+	return status;
+}
+
+/* One message, and a claim that is never committed. */
+static int die_with_a_claim(void *context)
+{
+	struct torc_publisher *pub = pub_open(context);
+	void *payload;
+
+	MUST(torc_pub_publish(pub, "before", 6));
+	MUST(torc_pub_reserve(pub, 100, &payload));
+	return raise(SIGKILL);
+}
+
+/* What was committed comes, what was not does not, and others go on. */
+static void go_on_after_death(struct torc_topic *topic,
+			      struct torc_subscriber *sub)
+{
+	struct torc_message message;
+	struct torc_publisher *pub;
+
+	MUST(torc_sub_wait(sub, 5 * (int64_t)SECOND));
+	MUST(torc_sub_peek(sub, &message));
+	cr_assert_eq(memcmp(message.data, "before", 6), 0);
+	MUST(torc_sub_release(sub));
+	cr_assert_eq(torc_sub_ended(sub), 1);
+	pub = pub_open(topic);
+	MUST(torc_pub_publish(pub, "behind", 6));
+	MUST(torc_sub_wait(sub, 5 * (int64_t)SECOND));
+	MUST(torc_sub_peek(sub, &message));
+	cr_assert_eq(memcmp(message.data, "behind", 6), 0);
+	MUST(torc_sub_release(sub));
+	torc_pub_close(pub);
+}
+
+Test(namespaces, a_death_inside_is_seen_outside)
+{
+	struct torc_topic *topic = topic_open("t", TORC_MANY, 4096);
+	struct torc_subscriber *sub = sub_open(topic, 0);
+
+	cr_assert_eq(run_inside(die_with_a_claim, topic), (-SIGKILL) & 0xff,
+		     "it did not die");
+	go_on_after_death(topic, sub);
+	torc_sub_close(sub);
+	torc_topic_close(topic);
+}
+
+static int see_death(void *context)
+{
+	struct torc_subscriber *sub = sub_open(context, TORC_SUB_OLDEST);
+
+	go_on_after_death(context, sub);
+	torc_sub_close(sub);
+	return 0;
+}
+
+Test(namespaces, a_death_outside_is_seen_inside)
+{
+	struct torc_topic *topic = topic_open("t", TORC_MANY, 4096);
+
+	cr_assert_eq(child_end(child_start(die_with_a_claim, topic)), -SIGKILL);
+	cr_expect_eq(run_inside(see_death, topic), 0);
+	torc_topic_close(topic);
+}
+
+struct namesake {
+	struct torc_topic *topic;
+	pid_t pid;
+};
+
+/* The dead bears the number of a process that /proc shows, and that lives. */
+static int see_death_of_namesake(void *context)
+{
+	struct namesake *namesake = context;
+	struct clone_args args = {
+		.exit_signal = SIGCHLD,
+		.set_tid = (uintptr_t)&namesake->pid,
+		.set_tid_size = 1,
+	};
+	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+
+	if (pid < 0)
+		return 77;
+	if (!pid)
+		_exit(die_with_a_claim(namesake->topic));
+	cr_assert_eq(child_end(pid), -SIGKILL);
+	return see_death(namesake->topic);
+}
+
+Test(namespaces, a_death_is_seen_though_proc_shows_a_living_namesake)
+{
+	struct torc_topic *topic = topic_open("t", TORC_MANY, 4096);
+	struct namesake namesake = { topic, getpid() };
+
+	cr_expect_eq(run_inside(see_death_of_namesake, &namesake), 0);
+	torc_topic_close(topic);
+}
+
+struct stopped {
+	struct torc_topic *topic;
+	int pipes[2][2];	/* it is stopped; it may go on */
+};
+
+static int stop(void *context)
+{
+	struct torc_subscriber *sub = sub_open(context, 0);
+
+	raise(SIGSTOP);
+	torc_sub_close(sub);
+	return 0;
+}
+
+static int stop_for_a_while(void *context)
+{
+	struct stopped *stopped = context;
+	pid_t pid = child_start(stop, stopped->topic);
+	int status;
+	char byte;
+
+	cr_assert_eq(waitpid(pid, &status, WUNTRACED), pid);
+	cr_assert_eq(write(stopped->pipes[0][1], "s", 1), 1);
+	cr_assert_eq(read(stopped->pipes[1][0], &byte, 1), 1);
+	kill(pid, SIGCONT);
+	return child_end(pid);
+}
+
+static int enter_and_stop(void *context)
+{
+	struct inside inside = { stop_for_a_while, context };
+
+	return enter(&inside);
+}
+
+Test(namespaces, who_is_stopped_inside_is_not_dead)
+{
+	struct stopped stopped = { topic_open("t", 0, 4096), { { 0 } } };
+	struct torc_pub_options options = { .timeout_ns = 50000000 };
+	struct torc_publisher *pub;
+	int r = 0;
+	pid_t pid;
+	char byte;
+
+	cr_assert(!pipe(stopped.pipes[0]) && !pipe(stopped.pipes[1]));
+	pid = child_start(enter_and_stop, &stopped);
+	close(stopped.pipes[0][1]);
+	if (read(stopped.pipes[0][0], &byte, 1) != 1)
+		cr_skip_test("PID namespaces may not be made here");
+	MUST(torc_pub_open(stopped.topic, &options, &pub));
+	for (int i = 0; i < 1000 && !r; i++)
+		r = torc_pub_publish(pub, "x", 1);
+	cr_expect_eq(r, -ETIMEDOUT);
+	cr_expect_eq(torc_topic_repair(stopped.topic), 0);
+	cr_expect_eq(torc_pub_publish(pub, "x", 1), -ETIMEDOUT);
+	cr_assert_eq(write(stopped.pipes[1][1], "g", 1), 1);
+	cr_expect_eq(child_end(pid), 0);
+	cr_expect_eq(torc_pub_publish(pub, "x", 1), 0);
+	torc_pub_close(pub);
+	torc_topic_close(stopped.topic);
+}
