@@ -182,6 +182,8 @@ int torc_topic_repair(struct torc_topic *topic)
 		r = repair_all(&repairer);
 	if (r > 0)
 		wake_all(topic, &view.ring);
+	if (forkable.unusable)
+		r = torc_unusable(&forkable, topic);
 	torc_forkable_remove(&forkable);
 	torc_topic_unmap(topic, &view);
 	if (r == -EPROTO)
