@@ -371,7 +371,7 @@ void stage_open(struct stage *stage, const char *name, bool many)
 	STAGE_MUST(stage, torc_sub_open(stage->topic, NULL, &stage->sub));
 	STAGE_MUST(stage, torc_sub_open(stage->topic, &lossy, &stage->lossy));
 	STAGE_MUST(stage, torc_topic_map(stage->topic, TORC_ACCESS_LOOK,
-					 &stage->view));
+					 &stage->unusable, &stage->view));
 	stage->shadow = calloc(1, stage->view.ring_size +
 					  stage->view.cursors_size);
 	stage->report = mmap(NULL, sizeof(*stage->report),

@@ -52,6 +52,7 @@ struct stage {
 
 	struct torc_view view;		/* of the topic, to see it change */
 	unsigned char *shadow;
+	int unusable;
 };
 
 void stage_open(struct stage *stage, const char *name, bool many);
