@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the system refuses.  A child uses a topic from its making to its end under
+ * ptrace, and its parent lets the n-th system call fail, for every n: the library
+ * returns an error, goes on or undoes what it began, and keeps no descriptor, no
+ * mapping and no file.  And signals that come all the time.
+ */
+#include "fixture.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+TestSuite(faults, .init = fixture_init, .fini = fixture_fini, .timeout = 200);
+
+/* ---- A topic's life ----------------------------------------------------- */
+
+struct life {
+	const char *address;
+	unsigned int flags;
+};
+
+static int use(struct torc_topic *topic, struct torc_publisher *pub,
+	       struct torc_subscriber *sub)
+{
+	struct torc_participant participants[4];
+	struct torc_topic_info info;
+	struct torc_message message;
+	char data[8];
+	int r;
+
+	r = torc_pub_publish(pub, "message", 8);
+	if (!r)
+		r = torc_sub_wait(sub, 0);
+	if (!r)
+		r = torc_sub_receive(sub, data, sizeof(data), &message);
+	if (!r)
+		r = torc_sub_fd(sub);
+	if (r >= 0)
+		r = torc_topic_participants(topic, participants, 4);
+	if (r >= 0)
+		r = torc_topic_get_info(topic, &info);
+	return r;
+}
+
+static int join(struct torc_topic *topic)
+{
+	struct torc_subscriber *sub = NULL;
+	struct torc_publisher *pub = NULL;
+	int r;
+
+	r = torc_sub_open(topic, NULL, &sub);
+	if (!r)
+		r = torc_pub_open(topic, NULL, &pub);
+	if (!r)
+		r = use(topic, pub, sub);
+	torc_sub_close(sub);
+	torc_pub_close(pub);
+	return r;
+}
+
+static int ignore_topic(const char *name, void *context)
+{
+	(void)name;
+	(void)context;
+	return 0;
+}
+
+static int live(const struct life *life)
+{
+	struct torc_topic_options options = {
+		.flags = life->flags | TORC_CREATE,
+		.capacity = 4096,
+	};
+	struct torc_topic *topic = NULL, *again = NULL;
+	struct torc_bus *bus = NULL;
+	int r;
+
+	r = torc_bus_open(NULL, &bus);
+	if (!r)
+		r = torc_topic_open(bus, life->address, &options, &topic);
+	if (!r && !strchr(life->address, ':'))
+		r = torc_topic_open(bus, life->address, NULL, &again);
+	if (!r)
+		r = join(again ? again : topic);
+	if (!r)
+		r = torc_bus_list(bus, ignore_topic, NULL);
+	torc_topic_close(again);
+	torc_topic_close(topic);
+	torc_bus_close(bus);
+	return r;
+}
+
+/* ---- The n-th system call ------------------------------------------------ */
+
+#if !defined(__x86_64__)
+#define UNFIT "knows x86-64 only"
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UNFIT "a sanitizer's system calls are not torc's"
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define UNFIT "a sanitizer's system calls are not torc's"
+#endif
+#endif
+
+#ifndef UNFIT
+/* No system call has this number: it says where faults begin and end. */
+#define SYS_MARK 100000
+
+/* What the child ends with. */
+enum outcome { FINE, WRONG_ERROR, KEEPS_A_DESCRIPTOR, KEEPS_A_MAPPING };
+
+static int count_descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static int count_shared_mappings(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512], modes[5];
+	int n = 0;
+
+	while (maps && fgets(line, sizeof(line), maps))
+		n += sscanf(line, "%*s %4s", modes) == 1 && modes[3] == 's';
+	fclose(maps);
+	return n;
+}
+
+static int live_with_faults(void *context)
+{
+	int descriptors, mappings, r;
+
+	descriptors = count_descriptors();
+	mappings = count_shared_mappings();
+	alarm(20);
+	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+	raise(SIGSTOP);
+	syscall(SYS_MARK);
+	r = live(context);
+	syscall(SYS_MARK);
+	if (count_descriptors() != descriptors)
+		return KEEPS_A_DESCRIPTOR;
+	if (count_shared_mappings() != mappings)
+		return KEEPS_A_MAPPING;
+	return r > 0 || r < -4095 ? WRONG_ERROR : FINE;
+}
+
+/* Those that do not fail, or after whose failure nothing can be undone: 0. */
+static int error_of(long long call)
+{
+	switch (call) {
+	case SYS_close:
+	case SYS_munmap:
+	case SYS_unlinkat:
+	case SYS_getpid:
+	case SYS_gettid:
+	case SYS_geteuid:
+	case SYS_futex:
+	case SYS_sched_yield:
+		return 0;
+	case SYS_open:
+	case SYS_openat:
+	case SYS_memfd_create:
+	case SYS_socket:
+	case SYS_epoll_create1:
+	case SYS_eventfd2:
+		return EMFILE;
+	case SYS_mmap:
+	case SYS_brk:
+		return ENOMEM;
+	case SYS_fcntl:
+		return ENOLCK;
+	case SYS_fallocate:
+		return ENOSPC;
+	default:
+		return EIO;
+	}
+}
+
+struct fault {
+	int at;			/* 0: none */
+	int seen;		/* that could have failed */
+	long long call;		/* that did */
+};
+
+/* Up to the next entry of a system call, or exit from one; false at the end. */
+static bool next_stop(pid_t pid, int *status, struct user_regs_struct *regs)
+{
+	int number = 0;
+
+	do {
+		if (ptrace(PTRACE_SYSCALL, pid, NULL, number) ||
+		    waitpid(pid, status, 0) != pid || !WIFSTOPPED(*status))
+			return false;
+		number = WSTOPSIG(*status) == SIGTRAP ? 0 : WSTOPSIG(*status);
+	} while (number);
+	return !ptrace(PTRACE_GETREGS, pid, NULL, regs);
+}
+
+/* The child's exit status, or -signal. */
+static int inject(pid_t pid, struct fault *fault)
+{
+	struct user_regs_struct regs;
+	bool inside = false;
+	int status, error;
+
+	while (next_stop(pid, &status, &regs)) {
+		if (regs.orig_rax == SYS_MARK)
+			inside = !inside;
+		error = inside ? error_of((long long)regs.orig_rax) : 0;
+		if (regs.orig_rax == SYS_MARK || !error ||
+		    ++fault->seen != fault->at) {
+			if (!next_stop(pid, &status, &regs))
+				break;
+			continue;
+		}
+		fault->call = (long long)regs.orig_rax;
+		regs.orig_rax = (unsigned long long)-1;
+		ptrace(PTRACE_SETREGS, pid, NULL, &regs);
+		if (!next_stop(pid, &status, &regs))
+			break;
+		regs.rax = (unsigned long long)-error;
+		ptrace(PTRACE_SETREGS, pid, NULL, &regs);
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static int live_with_fault(struct life *life, struct fault *fault)
+{
+	pid_t pid = child_start(live_with_faults, life);
+	int status;
+
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	if (!WIFSTOPPED(status) ||
+	    ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_EXITKILL))
+		cr_skip_test("ptrace is not allowed here");
+	return inject(pid, fault);
+}
+
+/* What could not be removed is for others to remove. */
+static void clean(const char *name)
+{
+	struct torc_bus *bus;
+	int r;
+
+	MUST(torc_bus_open(NULL, &bus));
+	r = torc_bus_remove(bus, name, TORC_REMOVE_STALE);
+	cr_expect(!r || r == -ENOENT, "%d: %s", r, torc_errmsg());
+	MUST(torc_bus_clean(bus));
+	torc_bus_close(bus);
+}
+#endif
+
+Test(faults, any_system_call_may_fail)
+{
+#ifdef UNFIT
+	cr_skip_test(UNFIT);
+#else
+	static struct life lives[] = {
+		{ "t", 0 }, { "t", TORC_MANY }, { "t", TORC_PERSISTENT },
+		{ "memfd:", 0 }, { "anon:", TORC_MANY },
+	};
+
+	for (size_t i = 0; i < sizeof(lives) / sizeof(lives[0]); i++) {
+		struct fault fault;
+		int outcome, calls = 0;
+
+		/* At 0 none fails, and they are counted. */
+		for (int at = 0; at <= calls; at++) {
+			fault = (struct fault){ .at = at };
+			outcome = live_with_fault(&lives[i], &fault);
+			cr_expect_eq(outcome, FINE,
+				     "%s, %#x: system call %lld, %d-th: %d",
+				     lives[i].address, lives[i].flags,
+				     fault.call, at, outcome);
+			clean("t");
+			cr_expect_eq(fixture_files(), 0, "%lld, %d-th",
+				     fault.call, at);
+			if (!at)
+				calls = fault.seen;
+		}
+		cr_expect_gt(calls, 20);
+	}
+#endif
+}
+
+/* ---- Signals ------------------------------------------------------------ */
+
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+/* Every 100 us, and calls are not restarted. */
+static void storm(bool blow)
+{
+	struct sigaction action = { .sa_handler = on_alarm };
+	struct itimerval timer = { .it_interval.tv_usec = blow ? 100 : 0,
+				   .it_value.tv_usec = blow ? 100 : 0 };
+
+	cr_assert_eq(sigaction(SIGALRM, &action, NULL), 0);
+	cr_assert_eq(setitimer(ITIMER_REAL, &timer, NULL), 0);
+}
+
+Test(faults, signals_all_the_time_disturb_nothing_but_waits)
+{
+	static struct life lives[] = { { "t", 0 }, { "t", TORC_MANY },
+				       { "memfd:", 0 } };
+	struct torc_subscriber *sub;
+	struct torc_topic *topic;
+	int r, interrupted = 0;
+
+	storm(true);
+	for (int i = 0; i < 100; i++)
+		for (size_t k = 0; k < sizeof(lives) / sizeof(lives[0]); k++) {
+			r = live(&lives[k]);
+			cr_assert_eq(r, 0, "%d: %s", r, torc_errmsg());
+		}
+	/* Getting so much memory takes longer than from signal to signal. */
+	topic = topic_open("t", 0, 64 << 20);
+	sub = sub_open(topic, 0);
+	for (int i = 0; i < 20; i++) {
+		r = torc_sub_wait(sub, 1000000);
+		cr_assert(r == -EINTR || r == -ETIMEDOUT, "%d", r);
+		interrupted += r == -EINTR;
+	}
+	cr_expect_gt(interrupted, 0);
+	storm(false);
+	torc_sub_close(sub);
+	torc_topic_close(topic);
+}
