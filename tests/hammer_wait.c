@@ -5,7 +5,8 @@
  *
  * Goal: no wake-up is lost.  Method: nothing is timed, which would tell of the
  * machine's load.  A futex sleeps for LOST_NS, thousands of times longer than the
- * library lets it; who wakes only then was not woken.  A descriptor has its timer,
+ * library lets it; who wakes only then, half of that after the waker's call has
+ * returned, was not woken.  A descriptor has its timer,
  * but if the waker's call has returned and the bell is still armed, nobody will
  * ring it.
  *
@@ -35,6 +36,7 @@
 struct shared {
 	uint64_t turn __attribute__((aligned(TORC_LINE)));	/* sleeper's */
 	uint64_t done __attribute__((aligned(TORC_LINE)));	/* waker's */
+	uint64_t done_ns;	/* when */
 	uint64_t sleeps, lost, spurious;
 };
 
@@ -90,6 +92,13 @@ static uint64_t await(const uint64_t *word, uint64_t value)
 	return now;
 }
 
+/* The waker's call has returned. */
+static void be_done(struct shared *shared, uint64_t turn)
+{
+	torc_store_relaxed(&shared->done_ns, torc_now_ns());
+	torc_store_release(&shared->done, turn);
+}
+
 /* The other one goes about its turn at the same time. */
 static void announce(struct hammer *hammer, uint64_t turn)
 {
@@ -112,8 +121,16 @@ static bool message_there(void *context)
 	return torc_sub_ready(sleep->sub);
 }
 
-/* Sleep on @word until @ready. */
-static void sleep_until(struct hammer *hammer, uint32_t *word,
+/* Has the waker been done for long?  On a busy machine it may not have run. */
+static bool long_done(const struct shared *shared, uint64_t turn)
+{
+	return torc_load_acquire(&shared->done) == turn &&
+	       torc_now_ns() - torc_load_relaxed(&shared->done_ns) >=
+		       LOST_NS / 2;
+}
+
+/* Sleep on @word until @ready, which the waker sees to before it is @done. */
+static void sleep_until(struct hammer *hammer, uint32_t *word, uint64_t done,
 			bool (*ready)(void *context), struct sleep *sleep)
 {
 	struct shared *shared = hammer->shared;
@@ -124,7 +141,8 @@ static void sleep_until(struct hammer *hammer, uint32_t *word,
 		must(torc_sleep(hammer->topic, &word, 1, LOST_NS, ready,
 				sleep));
 		shared->sleeps++;
-		if (torc_now_ns() - begun >= LOST_NS)
+		if (torc_now_ns() - begun >= LOST_NS &&
+		    long_done(shared, done))
 			shared->lost++;
 		else if (!ready(sleep))
 			shared->spurious++;
@@ -143,7 +161,7 @@ static void sleep_for_messages(struct hammer *hammer)
 		announce(hammer, shared->turn + 1);
 		sleep_until(hammer,
 			    &torc_sub_seat(sleep.sub)->cursors->data_word,
-			    message_there, &sleep);
+			    shared->turn, message_there, &sleep);
 		must(torc_sub_receive(sleep.sub, &number, sizeof(number),
 				      &message));
 	}
@@ -162,7 +180,7 @@ static void publish(struct hammer *hammer)
 	for (turn = 1; await(&shared->turn, turn) != UINT64_MAX; turn++) {
 		keep_distance(&hammer->random);
 		must(torc_pub_publish(pub, &turn, sizeof(turn)));
-		torc_store_release(&shared->done, turn);
+		be_done(shared, turn);
 	}
 	torc_pub_close(pub);
 }
@@ -194,8 +212,8 @@ static void sleep_for_room(struct hammer *hammer)
 		sleep.cursor = torc_load_acquire(&sleep.slot->cursor);
 		must(torc_pub_publish(pub, &turn, sizeof(turn)));
 		announce(hammer, ++turn);
-		sleep_until(hammer, &view.ring.cursors->room_word, room_there,
-			    &sleep);
+		sleep_until(hammer, &view.ring.cursors->room_word,
+			    turn + 1, room_there, &sleep);
 		/* No turn before the one who wakes is through. */
 		await(&shared->done, turn + 1);
 	}
@@ -218,7 +236,7 @@ static void receive(struct hammer *hammer)
 		must(torc_sub_receive(sub, &number, sizeof(number), &message));
 		/* Finding nothing more, it wakes who waits for room. */
 		torc_sub_receive(sub, &number, sizeof(number), &message);
-		torc_store_release(&shared->done, turn + 1);
+		be_done(shared, turn + 1);
 	}
 	torc_sub_close(sub);
 }
