@@ -29,7 +29,7 @@
 /* Calls of more instructions are thinned out as said above. */
 #define DENSE_MAX 4000u
 /* Boundaries of a case without TORC_LONG. */
-#define SHARE 32u
+#define SHARE 20u
 #define STEPS_MAX 200000u
 /* Seconds that a case may take. */
 #define PATIENCE 3600u
@@ -354,7 +354,7 @@ static void try_alone(struct trial *trial)
 static void try_with_other(struct trial *trial)
 {
 	struct boundaries other = trace_other(trial), b;
-	uint32_t stride = trial->everything ? 1 : 1 + other.count / 4;
+	uint32_t stride = trial->everything ? 1 : 1 + other.count / 3;
 	uint32_t first = (uint32_t)rand() % stride;
 
 	for (uint32_t i = first; i < other.count; i += stride) {
