@@ -25,16 +25,23 @@ struct torc_driver_create device_request(uint32_t memory, uint32_t flags)
 void device_make(struct device *device, uint32_t memory, uint32_t flags,
 		 uint32_t mode)
 {
-	struct torc_driver_create create = device_request(memory, flags);
+	struct torc_driver_create request = device_request(memory, flags);
+
+	request.mode = mode;
+	device_make_as(device, &request);
+}
+
+void device_make_as(struct device *device,
+		    const struct torc_driver_create *request)
+{
 	void *constants;
 
-	create.mode = mode;
-	memcpy(device->name, create.name, sizeof(device->name));
+	memcpy(device->name, request->name, sizeof(device->name));
 	snprintf(device->path, sizeof(device->path), "%s%s", TORC_DRIVER_FOLDER,
-		 create.name);
+		 request->name);
 	device->control = open(TORC_DRIVER_CONTROL, O_RDWR | O_CLOEXEC);
 	CHECK(device->control >= 0);
-	CHECK(!ioctl(device->control, TORC_IOC_CREATE, &create));
+	CHECK(!ioctl(device->control, TORC_IOC_CREATE, request));
 	device->fd = device_open(device, O_RDWR);
 	CHECK(device->fd >= 0);
 	constants = device_map(device->fd, 0, PAGE, PROT_READ);

@@ -29,6 +29,8 @@ struct torc_driver_create device_request(uint32_t memory, uint32_t flags);
 /* Made, and open for reading and writing. */
 void device_make(struct device *device, uint32_t memory, uint32_t flags,
 		 uint32_t mode);
+void device_make_as(struct device *device,
+		    const struct torc_driver_create *request);
 int device_open(const struct device *device, int flags);
 /* Close it and see it gone. */
 void device_end(struct device *device);
