@@ -92,12 +92,15 @@ int torc_topic_reserve(struct torc_topic *topic, size_t length,
 		return r;
 	}
 	topic->publishing_flags = flags;
+	/* For sparse: commit or abort has the lock now. */
+	__release(&topic->publishing);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(torc_topic_reserve);
 
 void torc_topic_commit(struct torc_topic *topic, size_t length)
 {
+	__acquire(&topic->publishing);
 	torc_sp_commit(&topic->sp, length);
 	raw_spin_unlock_irqrestore(&topic->publishing, topic->publishing_flags);
 	atomic64_inc(&topic->published);
@@ -108,6 +111,7 @@ EXPORT_SYMBOL_GPL(torc_topic_commit);
 
 void torc_topic_abort(struct torc_topic *topic)
 {
+	__acquire(&topic->publishing);
 	raw_spin_unlock_irqrestore(&topic->publishing, topic->publishing_flags);
 }
 EXPORT_SYMBOL_GPL(torc_topic_abort);
