@@ -80,7 +80,7 @@ static void run_in_time(const void *context)
 	const struct harness_test *test = context;
 
 	/* Its children too are ended by the guest's end at the latest. */
-	alarm(harness_seconds(60, 1000));
+	alarm(harness_seconds(90, 1000));
 	test->run();
 }
 
