@@ -129,8 +129,8 @@ struct torc_user_area {
 struct torc_topic *torc_topic_new(const struct torc_topic_config *config,
 				  const struct torc_user_area *area,
 				  kuid_t uid, kgid_t gid);
-/* One user less; a topic that is not persistent goes with the last. */
-void torc_topic_put(struct torc_topic *topic);
+/* One user more of a topic; false if it is gone. */
+bool torc_topic_use(struct torc_topic *topic);
 /* -ENOENT, -EPERM */
 int torc_topic_remove(const char *name);
 

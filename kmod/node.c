@@ -26,15 +26,10 @@ static struct torc_open *open_new(struct torc_topic *topic)
 	open->topic = topic;
 	mutex_init(&open->reading);
 	INIT_LIST_HEAD(&open->signals_link);
-	mutex_lock(&torc_topics_lock);
-	if (topic->gone && !topic->users) {
-		mutex_unlock(&torc_topics_lock);
+	if (!torc_topic_use(topic)) {
 		kfree(open);
 		return ERR_PTR(-ENXIO);
 	}
-	topic->users++;
-	get_device(&topic->dev);
-	mutex_unlock(&torc_topics_lock);
 	return open;
 }
 

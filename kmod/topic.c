@@ -329,13 +329,24 @@ struct torc_topic *torc_topic_new(const struct torc_topic_config *config,
 	return topic;
 }
 
-void torc_topic_put(struct torc_topic *topic)
+static bool topic_use(struct torc_topic *topic)
 {
+	lockdep_assert_held(&torc_topics_lock);
+	if (topic->gone && !topic->users)
+		return false;
+	topic->users++;
+	get_device(&topic->dev);
+	return true;
+}
+
+bool torc_topic_use(struct torc_topic *topic)
+{
+	bool used;
+
 	mutex_lock(&torc_topics_lock);
-	if (!--topic->users && !(topic->flags & TORC_DRIVER_PERSISTENT))
-		topic_unlink(topic);
+	used = topic_use(topic);
 	mutex_unlock(&torc_topics_lock);
-	put_device(&topic->dev);
+	return used;
 }
 
 int torc_topic_remove(const char *name)
@@ -365,6 +376,30 @@ struct torc_topic *torc_topic_create(const struct torc_topic_config *config)
 	return torc_topic_new(config, NULL, GLOBAL_ROOT_UID, GLOBAL_ROOT_GID);
 }
 EXPORT_SYMBOL_GPL(torc_topic_create);
+
+struct torc_topic *torc_topic_get(const char *name)
+{
+	struct torc_topic *topic;
+
+	mutex_lock(&torc_topics_lock);
+	topic = topic_find(name);
+	if (!topic || !topic_use(topic))
+		topic = ERR_PTR(-ENOENT);
+	mutex_unlock(&torc_topics_lock);
+	return topic;
+}
+EXPORT_SYMBOL_GPL(torc_topic_get);
+
+/* A topic that is not persistent goes with its last user. */
+void torc_topic_put(struct torc_topic *topic)
+{
+	mutex_lock(&torc_topics_lock);
+	if (!--topic->users && !(topic->flags & TORC_DRIVER_PERSISTENT))
+		topic_unlink(topic);
+	mutex_unlock(&torc_topics_lock);
+	put_device(&topic->dev);
+}
+EXPORT_SYMBOL_GPL(torc_topic_put);
 
 void torc_topic_destroy(struct torc_topic *topic)
 {

@@ -2,8 +2,8 @@
 /**
  * DOC: torc for drivers
  *
- * A driver makes topics, publishes to them from any context, and listens to what
- * processes publish.  Processes find a topic as /dev/torc/NAME, with libtorc as
+ * A driver makes topics, or takes those that processes made, publishes to them from
+ * any context, and listens to what processes publish.  Processes find a topic as /dev/torc/NAME, with libtorc as
  * "dev:NAME".
  *
  * All of it is exported to GPL modules.
@@ -63,8 +63,29 @@ struct torc_topic *torc_topic_create(const struct torc_topic_config *config);
 void torc_topic_destroy(struct torc_topic *topic);
 
 /**
+ * torc_topic_get() - take part in a topic that a process made
+ * @name:	the topic
+ *
+ * So a driver publishes into memory of a process (TORC_MEMORY_USER), which makes
+ * the topic and then tells the driver its name.  The topic, its memory too, stays
+ * until torc_topic_put(), but nobody new finds it once it was removed.
+ *
+ * Context: May sleep.
+ * Return: The topic, or ERR_PTR(-ENOENT).
+ */
+struct torc_topic *torc_topic_get(const char *name);
+
+/**
+ * torc_topic_put() - be done with what torc_topic_get() got
+ * @topic:	the topic
+ *
+ * Context: May sleep.  No other call by this user of it comes after.
+ */
+void torc_topic_put(struct torc_topic *topic);
+
+/**
  * torc_topic_publish() - publish a copy of a message
- * @topic:	the topic, made with TORC_DRIVER_PUBLISHES
+ * @topic:	the topic, with TORC_DRIVER_PUBLISHES; several drivers may publish
  * @data:	the message
  * @length:	bytes
  *
@@ -79,7 +100,7 @@ int torc_topic_publish(struct torc_topic *topic, const void *data,
 
 /**
  * torc_topic_reserve() - get room to write a message in place
- * @topic:	the topic, made with TORC_DRIVER_PUBLISHES
+ * @topic:	the topic, with TORC_DRIVER_PUBLISHES
  * @length:	bytes
  * @ret_payload: where
  *

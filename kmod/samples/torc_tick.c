@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * torc_tick: publishes to the topic "tick" from a timer's hard interrupt, rate
- * times a second.
+ * torc_tick: publishes to the topic "tick", or to one that a process made, from a
+ * timer's hard interrupt, rate times a second.
  *
  * A message is two 64-bit words, the number of the tick from 0 on and
  * CLOCK_MONOTONIC in nanoseconds, and zeros up to the size that is asked for.
@@ -26,6 +26,10 @@ MODULE_PARM_DESC(size, "bytes of a message, 16 to 4096 (default 16)");
 static unsigned long capacity = 1 << 20;
 module_param(capacity, ulong, 0444);
 MODULE_PARM_DESC(capacity, "bytes of the ring (default 1 MiB)");
+
+static char *into;
+module_param(into, charp, 0444);
+MODULE_PARM_DESC(into, "publish to this topic instead of making one");
 
 struct tick {
 	u64 number;
@@ -55,7 +59,7 @@ static enum hrtimer_restart tick(struct hrtimer *t)
 	return HRTIMER_RESTART;
 }
 
-static int __init torc_tick_init(void)
+static struct torc_topic *topic_open(void)
 {
 	const struct torc_topic_config config = {
 		.name = "tick",
@@ -65,10 +69,23 @@ static int __init torc_tick_init(void)
 		.mode = 0644,
 	};
 
+	return into ? torc_topic_get(into) : torc_topic_create(&config);
+}
+
+static void topic_close(void)
+{
+	if (into)
+		torc_topic_put(topic);
+	else
+		torc_topic_destroy(topic);
+}
+
+static int __init torc_tick_init(void)
+{
 	if (!rate || rate > RATE_MAX || size < sizeof(struct tick) ||
 	    size > 4096)
 		return -EINVAL;
-	topic = torc_topic_create(&config);
+	topic = topic_open();
 	if (IS_ERR(topic))
 		return PTR_ERR(topic);
 	period = ns_to_ktime(NSEC_PER_SEC / rate);
@@ -81,7 +98,7 @@ static int __init torc_tick_init(void)
 static void __exit torc_tick_exit(void)
 {
 	hrtimer_cancel(&timer);
-	torc_topic_destroy(topic);
+	topic_close();
 }
 
 module_init(torc_tick_init);

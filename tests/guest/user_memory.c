@@ -172,6 +172,38 @@ TEST(publishes_into_a_tmpfs_file)
 	driver_publishes_into(memory_new(MAP_SHARED, fd));
 }
 
+static void shell(const char *begin, const char *end)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command), "%s%s", begin, end);
+	CHECK_EQ(system(command), 0);
+}
+
+TEST(publishes_into_it_from_a_hard_interrupt)
+{
+	unsigned char *memory = memory_private();
+	struct torc_consumer consumer;
+	struct torc_message message;
+	int control = control_open();
+	uint64_t tick[2];
+
+	CHECK_EQ(create(control, topic_name(), memory, SIZE), 0);
+	consumer_join(&consumer, memory);
+	shell("insmod $TORC_MODULES/torc_tick.ko into=", topic_name());
+	for (uint64_t i = 0; i < 200; i++) {
+		while (torc_consumer_receive(&consumer, tick, sizeof(tick),
+					     &message) == -EAGAIN)
+			usleep(1000);
+		CHECK_EQ(tick[0], i);
+	}
+	/* It lasts for as long as the driver wants it. */
+	close(control);
+	CHECK(locked_kib() > 0);
+	shell("rmmod ", "torc_tick");
+	CHECK_EQ(locked_kib(), 0);
+}
+
 TEST(others_read_but_do_not_map_it)
 {
 	unsigned char *memory = memory_private();
