@@ -141,8 +141,10 @@ int torc_memory_alloc(struct torc_memory *memory, u64 size,
 	if (kind != TORC_MEMORY_CONTIG) {
 		memory->pages = kvcalloc(memory->count, sizeof(*memory->pages),
 					 GFP_KERNEL_ACCOUNT);
-		if (!memory->pages)
+		if (!memory->pages) {
+			memory->count = 0;
 			return -ENOMEM;
+		}
 	}
 	switch (kind) {
 	case TORC_MEMORY_SHMEM:

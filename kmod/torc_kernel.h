@@ -90,9 +90,9 @@ void torc_topic_put(struct torc_topic *topic);
  * @length:	bytes
  *
  * Never waits for subscribers: a lossless one that is too far behind makes it
- * fail, and counts as a drop.
+ * fail, and counts as a drop.  Copies with interrupts off.
  *
- * Context: Any but NMI.
+ * Context: Any but NMI, and not under the scheduler's locks, since it wakes.
  * Return: 0, -EAGAIN (no room), -EMSGSIZE, -EPERM (processes publish here).
  */
 int torc_topic_publish(struct torc_topic *topic, const void *data,
@@ -112,9 +112,24 @@ int torc_topic_publish(struct torc_topic *topic, const void *data,
  */
 int torc_topic_reserve(struct torc_topic *topic, size_t length,
 		       void **ret_payload);
-/* Publish @length bytes, at most what was reserved. */
+
+/**
+ * torc_topic_commit() - publish what was reserved
+ * @topic:	the topic
+ * @length:	bytes, at most what was reserved
+ *
+ * Wakes who waits for it, after interrupts are as they were.
+ *
+ * Context: As torc_topic_reserve(), which came before.
+ */
 void torc_topic_commit(struct torc_topic *topic, size_t length);
-/* Give up what was reserved. */
+
+/**
+ * torc_topic_abort() - give up what was reserved
+ * @topic:	the topic
+ *
+ * Context: As torc_topic_reserve(), which came before.
+ */
 void torc_topic_abort(struct torc_topic *topic);
 
 /**
@@ -137,7 +152,14 @@ int torc_topic_listen(struct torc_topic *topic,
 				   void *context),
 		      void *context, struct torc_listener **ret);
 
-/* End it; @each is not running any more.  May sleep; NULL is nothing. */
+/**
+ * torc_listener_stop() - listen no more
+ * @listener:	from torc_topic_listen(); NULL is nothing
+ *
+ * The function is not running any more, and is not called again.
+ *
+ * Context: May sleep.  Not from the listener's function.
+ */
 void torc_listener_stop(struct torc_listener *listener);
 
 #endif /* TORC_KERNEL_H */
