@@ -314,6 +314,68 @@ TEST(sigio_comes_after_a_read_that_found_nothing)
 	device_end(&d);
 }
 
+static void read_for_ever(const void *context)
+{
+	const struct device *d = context;
+	char got[8];
+
+	while (read(d->fd, got, sizeof(got)) >= 0)
+		;
+}
+
+TEST(poll_returns_while_the_same_file_is_read)
+{
+	struct device d;
+	struct pollfd poller;
+	pid_t pid;
+
+	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_MANY, 0600);
+	pid = child_start(read_for_ever, &d);
+	usleep(200000);
+	poller = (struct pollfd){ d.fd, POLLIN, 0 };
+	CHECK_EQ(poll(&poller, 1, 0), 0);
+	kill(pid, SIGKILL);
+	CHECK_EQ(child_end(pid), -SIGKILL);
+	device_end(&d);
+}
+
+/* How many of some laps' messages found no room. */
+static int messages_without_room(int fd)
+{
+	char message[1000] = { 0 };
+	int refused = 0;
+
+	for (int i = 0; i < 500; i++)
+		if (write(fd, message, sizeof(message)) < 0) {
+			CHECK_EQ(errno, EAGAIN);
+			refused++;
+		}
+	return refused;
+}
+
+TEST(what_was_written_beside_the_words_ends_with_its_writer)
+{
+	struct torc_subscriber_slot_shm *nobodys;
+	struct torc_cursors_shm *words;
+	struct device d;
+	uint32_t slot;
+	int sub;
+
+	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
+	CHECK(!fcntl(d.fd, F_SETFL, O_RDWR | O_NONBLOCK));
+	sub = device_subscribe(d.fd, &slot);
+	CHECK(sub >= 0);
+	words = words_of(&d, sub);
+	nobodys = (void *)((unsigned char *)words + TORC_CURSORS_SLOTS);
+	nobodys->cursor = 0;
+	nobodys->state = TORC_SUBSCRIBER_LOSSLESS;
+	CHECK(messages_without_room(d.fd) > 0);
+	munmap(words, PAGE);
+	close(sub);
+	CHECK_EQ(messages_without_room(d.fd), 0);
+	device_end(&d);
+}
+
 static void kill_while_reading(const void *context)
 {
 	const struct device *d = context;
