@@ -117,7 +117,7 @@ static int copy_message(const struct torc_message *message, void *context)
 	struct copying *copying = context;
 	bool many = copying->ring.kind == TORC_KIND_MP;
 	uint32_t slot = many ? copying->mp.slot_index : 0;
-	void *payload;
+	void *payload = NULL;
 	int r;
 
 	r = many ? torc_mp_reserve(&copying->mp, message->length, &payload)
