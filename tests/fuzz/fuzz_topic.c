@@ -16,6 +16,7 @@
 
 #define CAPACITY	4096u
 #define CALLS_MAX	64
+#define OPENS_MAX	4	/* each may wait a second for a slot */
 
 static unsigned char *image[2];	/* of a topic for one, for many publishers */
 static size_t image_size;
@@ -91,6 +92,7 @@ static void play(struct script *s, struct torc_topic *topic, unsigned char *map)
 	struct torc_subscriber *sub = NULL;
 	struct torc_publisher *pub = NULL;
 	static const char data[CAPACITY];
+	int opens = 0;
 
 	for (int i = 0; i < CALLS_MAX && s->next < s->end; i++) {
 		unsigned int what = (unsigned int)take(s, 1);
@@ -105,7 +107,7 @@ static void play(struct script *s, struct torc_topic *topic, unsigned char *map)
 			break;
 		case 3:
 			options.flags = what >> 4 & 3;
-			if (!sub)
+			if (!sub && opens++ < OPENS_MAX)
 				must_be_error(torc_sub_open(topic, &options,
 							    &sub));
 			break;
@@ -118,11 +120,11 @@ static void play(struct script *s, struct torc_topic *topic, unsigned char *map)
 			break;
 		case 6:
 			fails.full = what & 16 ? TORC_FULL_FAIL : TORC_FULL_DROP;
-			if (!pub)
+			if (pub && what & 32)
+				pub = torc_pub_close(pub);
+			else if (!pub && opens++ < OPENS_MAX)
 				must_be_error(torc_pub_open(topic, &fails,
 							    &pub));
-			else if (what & 32)
-				pub = torc_pub_close(pub);
 			break;
 		case 7:
 			if (pub)
