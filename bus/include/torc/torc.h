@@ -15,17 +15,19 @@
  *
  * Every function that can fail returns a negative errno, and never sets errno.
  * torc_errmsg() then says in words what failed and what to do about it.  Results
- * come through ret_ parameters, untouched on failure unless it is said otherwise.  Every _close() takes
- * NULL, returns NULL and ends the handle.
+ * come through ret_ parameters, untouched on failure unless it is said otherwise.
+ * Every _close() takes NULL, returns NULL and ends the handle.
  *
- * Threads: a handle is used by one thread at a time, except where it is said
- * otherwise; different handles are independent, also those of one topic.  No
- * call may be made in a signal handler, but torc_sub_wake(), torc_pub_wake() and
- * torc_set_wake().
+ * Context, unless a function says otherwise: a handle is used by one thread at a
+ * time, while different handles are independent, also those of one topic.  A call
+ * may allocate memory and make system calls.  None may be made in a signal
+ * handler but torc_sub_wake(), torc_pub_wake(), torc_set_wake() and torc_sigbus().
  *
- * fork(): publishers, subscribers and sets belong to the process that opened them; in
- * a child their calls return -EOWNERDEAD, and closing them only frees memory.
+ * fork(): publishers, subscribers and sets belong to the process that opened them;
+ * in a child their calls return -EOWNERDEAD, and closing them only frees memory.
  * Buses and topics may be used in the child, and new handles opened.
+ *
+ * What looks at topics and after them, rather than taking part, is in inspect.h.
  *
  * Structures of options may be zero, all of them or the rest: that is the
  * default.  Their reserved words must be: a later version may give them a sense.
@@ -177,11 +179,11 @@ TORC_API int torc_bus_clean(struct torc_bus *bus);
 #define TORC_EXCLUSIVE	2u	/* with TORC_CREATE: -EEXIST if it is there */
 #define TORC_MANY	4u	/* many publishers (MP); default one (SP) */
 #define TORC_PERSISTENT	8u	/* stays when nobody takes part any more */
+#define TORC_REOPENED	16u	/* of info: we opened it after a crash of the
+				   machine, or a copy of it */
 #define TORC_INSPECT	32u	/* only look at it, as it is: nothing is written,
 				   nor made anew; file:PATH may then be the ring
 				   of any mapping that is a file, or a copy */
-#define TORC_REOPENED	16u	/* of info: we opened it after a crash of the
-				   machine, or a copy of it */
 
 /*
  * What the memory shall be that this handle's publishers and subscribers map.
@@ -197,7 +199,7 @@ TORC_API int torc_bus_clean(struct torc_bus *bus);
 /* When what was published on a topic of file:PATH is written to the disk. */
 enum torc_sync {
 	TORC_SYNC_NONE,		/* as the system does; some 30 s */
-	TORC_SYNC_ASYNC,	/* begun a sixteenth of the ring after another */
+	TORC_SYNC_ASYNC,	/* begun each sixteenth of the ring */
 	TORC_SYNC_INTERVAL,	/* by who publishes when the last time is so long
 				   ago, and at closing */
 	TORC_SYNC_COMMIT,	/* before each call that publishes returns */
@@ -214,7 +216,8 @@ struct torc_topic_options {
 	const char *type;	/* what the messages are, up to 127 bytes; must
 				   match an existing topic's; NULL: any */
 	enum torc_sync sync;	/* file:PATH */
-	uint64_t sync_interval_ns;	/* default 100 ms; in whole ms, up to 65 s */
+	uint64_t sync_interval_ns;	/* SYNC_INTERVAL: default 100 ms, at most
+					   65 s; rounded up to whole ms */
 	unsigned int memory;	/* TORC_MEMORY_*, of this handle's mappings */
 	uint32_t numa_node;	/* TORC_MEMORY_NUMA */
 	uint64_t reserved[8];
@@ -223,19 +226,23 @@ struct torc_topic_options {
 /**
  * torc_topic_open() - open a topic, or make one
  * @bus:	where a named one is; NULL for the default bus
- * @address:	"NAME" or "shm:NAME" (a name on the bus: 1-127 of
- *		[A-Za-z0-9._-], in levels separated by "/", none beginning with
- *		"."), "posix:NAME" (an object of shm_open()), "file:PATH" (a file
- *		on a disk; stays until it is removed), "sysv:KEY" (System V
- *		segments; the key is a number or ftok(3)'s of a path, 't'),
- *		"memfd:" or
- *		"memfd:LABEL" (a new one without a name, handed on as a
- *		descriptor), "fd:N" (one that was handed on), "anon:" (a new one
- *		for this process and the children it forks), "dev:NAME" (one of
- *		the driver's, /dev/torc/NAME; for making it also "dev:NAME,MEMORY"
- *		or "dev:NAME,MEMORY,CACHE", as torc(4) has them)
+ * @address:	which, and where its bytes live; see below
  * @options:	NULL for opening what is there
  * @ret_topic:	the topic
+ *
+ * An address is one of
+ *
+ *	NAME, shm:NAME	on the bus: 1 to 127 of [A-Za-z0-9._-], in levels
+ *			separated by "/", none beginning with "."
+ *	posix:NAME	an object of shm_open()
+ *	file:PATH	a file on a disk; stays until it is removed
+ *	sysv:KEY	System V segments; the key is a number, or ftok(3)'s of a
+ *			path and 't'
+ *	memfd:[LABEL]	a new one without a name, handed on as a descriptor
+ *	fd:N		one that was handed on
+ *	anon:		a new one for this process and the children it forks
+ *	dev:NAME	one of the driver's, /dev/torc/NAME; for making it also
+ *			dev:NAME,MEMORY[,CACHE], as torc(4) has them
  *
  * A topic that is there is opened as it is, whatever capacity, modes and slots
  * @options ask for.  Who opens it with TORC_CREATE, or opens a publisher or a
@@ -248,7 +255,7 @@ struct torc_topic_options {
  * -EEXIST (TORC_EXCLUSIVE), -ENOSPC (no room for it, found out before anything
  * was made), -EPROTO (there is something else than a ring, or it is truncated),
  * -EPROTOTYPE (another ABI version, type, or number of publishers), -E2BIG (more
- * than a ring can have), -EACCES, or an error of the system.
+ * than a ring can have), -EACCES, or another error of the system.
  */
 TORC_API int torc_topic_open(struct torc_bus *bus, const char *address,
 			     const struct torc_topic_options *options,
@@ -269,89 +276,6 @@ TORC_API const char *torc_topic_name(const struct torc_topic *topic);
  */
 TORC_API int torc_topic_fd(const struct torc_topic *topic);
 
-struct torc_topic_info {
-	const char *mapping;	/* "shm", "posix", "file", "sysv", "memfd", "anon",
-				   "dev" */
-	const char *type;	/* lives as long as the topic; "" if none */
-	unsigned int flags;	/* TORC_MANY, TORC_PERSISTENT, TORC_REOPENED */
-	uint32_t publisher_slots;
-	uint32_t subscriber_slots;
-	uint32_t publishers;	/* now alive */
-	uint32_t subscribers;	/* now alive, less those without a slot */
-	uint64_t capacity;	/* bytes */
-	uint64_t message_max;	/* bytes */
-	uint64_t created_ns;	/* CLOCK_REALTIME */
-	uint64_t joined;	/* publishers that ever joined */
-	uint64_t oldest;	/* position of the oldest intact message */
-	uint64_t oldest_sequence;
-	uint64_t tail;		/* position after the newest */
-	uint64_t messages;	/* committed since the ring was made */
-	enum torc_sync sync;	/* file:PATH */
-	unsigned int memory;	/* what of options.memory was got: without
-				   TORC_MEMORY_HUGE, pages are of usual size */
-	uint64_t kept;		/* file:PATH, when it was last reopened after the
-				   machine had gone down: messages */
-	uint64_t dropped;	/* and bytes between them that no longer were */
-	uint64_t reserved[8];
-};
-
-/**
- * torc_topic_get_info() - what a topic is and how far it has come
- * @topic:	the topic
- * @ret_info:	filled
- *
- * Counts the messages in the ring, so it takes a while for a large one.
- *
- * Return: 0, or -EPROTO if the ring is damaged.
- */
-TORC_API int torc_topic_get_info(struct torc_topic *topic,
-				 struct torc_topic_info *ret_info);
-
-enum torc_role { TORC_PUBLISHER, TORC_SUBSCRIBER };
-
-struct torc_participant {
-	enum torc_role role;
-	uint32_t slot;
-	pid_t pid;		/* in its own PID namespace */
-	int alive;		/* 1, 0: dead and not yet cleared away, -1: it
-				   cannot be told */
-	int lossless;		/* subscriber: 1; 0 lossy; -1 evicted */
-	int stopped;		/* 1 by a signal or a debugger, 0, -1: it cannot be
-				   told */
-	uint64_t start_time;	/* of the process, clock ticks since boot */
-	uint64_t cursor;	/* subscriber: position */
-	uint64_t lost;		/* subscriber: messages since it joined */
-	uint64_t blocked;	/* publisher: times that it found no room */
-	uint64_t dropped;	/* publisher: messages, for want of room */
-	uint64_t behind;	/* subscriber: messages that it has not read */
-	uint64_t reserved[7];
-};
-
-/**
- * torc_topic_participants() - who takes part
- * @topic:	the topic
- * @ret:	participants, publishers first
- * @max:	how many at most
- *
- * Return: How many there are, also if more than @max; or -EPROTO.
- */
-TORC_API int torc_topic_participants(struct torc_topic *topic,
-				     struct torc_participant *ret, int max);
-
-/**
- * torc_topic_repair() - clear away who died
- * @topic:	the topic
- *
- * What publishers and joiners do when somebody dead is in their way, done at
- * once and for all of them: claims of dead publishers become pads, slots of dead
- * publishers and subscribers become free.  A participant that is stopped or slow
- * is not dead.  Does not take part in the topic.
- *
- * Return: How many slots were cleared; -EACCES (may not publish), -EPROTO, or an
- * error of the system.
- */
-TORC_API int torc_topic_repair(struct torc_topic *topic);
-
 /* ---- Waiting ------------------------------------------------------------ */
 
 /* How a wait spends its time. */
@@ -361,67 +285,6 @@ enum torc_wait {
 	TORC_WAIT_SPIN,		/* never sleep: a processor for the least latency */
 	TORC_WAIT_SLEEP,	/* at once */
 };
-
-/**
- * torc_topic_resize() - make a topic of file:PATH larger, with its messages
- * @bus:	as for torc_topic_open()
- * @address:	of the topic
- * @capacity:	bytes; rounded up to a power of two
- *
- * Positions and sequence numbers go on.  A crash leaves the old one or the new.
- *
- * Return: 0, -EBUSY (somebody takes part in it), -EINVAL (smaller than it is),
- * -ENOTSUP (not on a disk), -E2BIG, -ENOSPC, or as torc_topic_open().
- */
-TORC_API int torc_topic_resize(struct torc_bus *bus, const char *address,
-			       uint64_t capacity);
-
-/* What torc_topic_dump() came upon. */
-struct torc_dump {
-	uint64_t begin, end;	/* positions */
-	uint64_t messages;
-	uint64_t claims;	/* of dead publishers, with no message in them */
-	uint64_t undetermined;	/* bytes behind @end that somebody who may live
-				   has claimed, and what lies behind them */
-	uint64_t dropped;	/* bytes that a crash of the machine took */
-	uint64_t reserved[4];
-};
-
-/**
- * torc_topic_dump() - call a function for each intact message of a moment
- * @topic:	the topic
- * @each:	called with a copy; a nonzero result ends the call
- * @context:	passed to it
- * @ret:	what there was
- *
- * The moment is that of the call, while publishers go on: all that was committed
- * then, less what was overwritten until it was copied.  Nothing is written, no
- * slot is taken, nobody is held up.  Works as well when nobody is left.
- *
- * Context: Needs memory for a copy of the ring.
- * Return: 0, the nonzero result of @each, -EBUSY (overwritten faster than it can
- * be copied), -EPROTO (damaged), or an error of mapping it.
- */
-TORC_API int torc_topic_dump(struct torc_topic *topic,
-			     int (*each)(const struct torc_message *message,
-					 void *context),
-			     void *context, struct torc_dump *ret);
-
-/* An object as /proc/PID/maps names it. */
-struct torc_mapped {
-	unsigned int major, minor;
-	uint64_t inode;
-};
-
-/**
- * torc_topic_mapped() - as what a topic shows up in /proc/PID/maps
- * @topic:	the topic
- * @ret:	its objects
- *
- * Return: How many, up to 2; or an error of mapping it.
- */
-TORC_API int torc_topic_mapped(struct torc_topic *topic,
-			       struct torc_mapped ret[2]);
 
 /* ---- Publisher ---------------------------------------------------------- */
 
@@ -486,7 +349,15 @@ TORC_API struct torc_publisher *torc_pub_close(struct torc_publisher *pub);
 TORC_API int torc_pub_publish(struct torc_publisher *pub, const void *data,
 			      size_t length);
 
-/* The same for a message in @count pieces. */
+/**
+ * torc_pub_publishv() - publish a copy of a message that is in pieces
+ * @pub:	the publisher
+ * @pieces:	of the message, in order
+ * @count:	how many; 0 for an empty message
+ *
+ * Context, ordering, progress: as torc_pub_publish().
+ * Return: As torc_pub_publish().
+ */
 TORC_API int torc_pub_publishv(struct torc_publisher *pub,
 			       const struct iovec *pieces, int count);
 
@@ -497,8 +368,9 @@ TORC_API int torc_pub_publishv(struct torc_publisher *pub,
  * @count:	how many; at least 1
  *
  * As many from the front as fit into the longest message that the topic takes;
- * one alone if there is no room for so many.
+ * one alone if there is no room for so many, or the topic is on a disk.
  *
+ * Context, ordering, progress: as torc_pub_publish().
  * Return: How many were published, at least 1; else as torc_pub_publish().  With
  * TORC_FULL_DROP, 1 may mean that the first was dropped (torc_pub_get_stats()).
  */
@@ -514,6 +386,7 @@ TORC_API int torc_pub_publish_batch(struct torc_publisher *pub,
  * Then torc_pub_commit() or torc_pub_abort(), before anything else.  On a topic
  * with many publishers all subscribers wait meanwhile.
  *
+ * Context, progress: as torc_pub_publish().
  * Return: As torc_pub_publish(); a message that would be dropped is -EAGAIN.
  */
 TORC_API int torc_pub_reserve(struct torc_publisher *pub, size_t length,
@@ -524,11 +397,15 @@ TORC_API int torc_pub_reserve(struct torc_publisher *pub, size_t length,
  * @pub:	the publisher
  * @length:	bytes; at most what was reserved
  *
- * Return: 0, -EINVAL without a reservation or if @length is more, -EOWNERDEAD.
+ * Context: No system call, unless somebody sleeps.
+ * Ordering: Release: a subscriber that gets it sees all earlier writes.
+ * Progress: Wait-free.
+ * Return: 0, -EINVAL without a reservation or if @length is more, -EOWNERDEAD; or,
+ * on a topic that is synced, as torc_pub_publish().
  */
 TORC_API int torc_pub_commit(struct torc_publisher *pub, size_t length);
 
-/* Give up what was reserved. */
+/* Give up what was reserved; nothing if nothing was. */
 TORC_API void torc_pub_abort(struct torc_publisher *pub);
 
 /**
@@ -556,6 +433,7 @@ TORC_API int torc_pub_sync(struct torc_publisher *pub);
 /* Bytes of the longest message that the topic takes. */
 TORC_API size_t torc_pub_message_max(const struct torc_publisher *pub);
 
+/* What this publisher met with since it was opened. */
 TORC_API void torc_pub_get_stats(const struct torc_publisher *pub,
 				 struct torc_pub_stats *ret_stats);
 
@@ -613,6 +491,7 @@ TORC_API int torc_sub_receive(struct torc_subscriber *sub, void *buffer,
  * It stays the next until torc_sub_release().  A lossy subscriber's may change
  * under its eyes, and so may an evicted one's; torc_sub_release() then says so.
  *
+ * Context, ordering, progress: as torc_sub_receive().
  * Return: 0, or as torc_sub_receive().
  */
 TORC_API int torc_sub_peek(struct torc_subscriber *sub,
@@ -622,8 +501,11 @@ TORC_API int torc_sub_peek(struct torc_subscriber *sub,
  * torc_sub_peek_batch() - look at the next messages in place
  * @sub:	the subscriber
  * @ret_messages: the messages
- * @max:	how many at most
+ * @max:	how many at most; at least 1
  *
+ * As torc_sub_peek(); torc_sub_release() is for all of them.
+ *
+ * Context, ordering, progress: as torc_sub_receive().
  * Return: How many, at least 1; -EINVAL if @max is less; or as
  * torc_sub_receive().
  */
@@ -634,6 +516,9 @@ TORC_API int torc_sub_peek_batch(struct torc_subscriber *sub,
  * torc_sub_release() - be done with all that was last peeked
  * @sub:	the subscriber
  *
+ * Context: No system call, unless a publisher sleeps for want of room.
+ * Ordering: Release: publishers may overwrite it from now on.
+ * Progress: Wait-free.
  * Return: 0; -ESTALE if some of it may have been overwritten meanwhile: discard
  * all of it, what is intact comes again (a lossless subscriber: it was evicted);
  * -EPROTO, -EOWNERDEAD.
@@ -663,8 +548,8 @@ TORC_API int torc_sub_dispatch(struct torc_subscriber *sub,
  * @timeout_ns:	0 only looks; negative waits for ever
  *
  * As the subscriber's options say.  Also a message that can only be told as an
- * error (-ESTALE, -EPROTO) ends it.  That no publisher is left does not: use a timeout,
- * and torc_sub_ended().
+ * error (-ESTALE, -EPROTO) ends it.  That no publisher is left does not: use a
+ * timeout, and torc_sub_ended().
  *
  * Return: 0 if the next torc_sub_receive() has something to say; -ETIMEDOUT;
  * -EINTR if a signal handler ran while it slept, or by torc_sub_wake();
@@ -761,6 +646,7 @@ TORC_API struct torc_set *torc_set_close(struct torc_set *set);
  */
 TORC_API int torc_set_add(struct torc_set *set, struct torc_subscriber *sub,
 			  void *data);
+/* Take it out; nothing if it is in none, or in another. */
 TORC_API void torc_set_remove(struct torc_set *set,
 			      struct torc_subscriber *sub);
 
@@ -795,5 +681,7 @@ TORC_API void torc_set_wake(struct torc_set *set);
 #ifdef __cplusplus
 }
 #endif
+
+#include <torc/inspect.h>
 
 #endif /* TORC_TORC_H */
