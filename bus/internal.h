@@ -372,9 +372,11 @@ struct torc_topic {
 struct torc_topic *torc_topic_ref(struct torc_topic *topic);
 struct torc_topic *torc_topic_unref(struct torc_topic *topic);
 
-/* What a call of a handle returns of no use any more; @forkable->unusable is set. */
+/* -EPROTO, and why. */
+int torc_truncated(const struct torc_topic *topic);
+/* What a call returns whose handle is of no use any more: @forkable->unusable. */
 int torc_unusable(const struct torc_forkable *forkable,
-	      const struct torc_topic *topic);
+		  const struct torc_topic *topic);
 
 /* Remove the topic at @place by its mapping; -errno, of which nothing is told. */
 int torc_topic_remove(const struct torc_mapping *mapping,
@@ -388,6 +390,8 @@ int torc_topic_map(struct torc_topic *topic, enum torc_access access,
 int torc_topic_attach(struct torc_topic *topic, enum torc_access access,
 		      int *unusable, struct torc_view *ret_view);
 void torc_topic_unmap(struct torc_topic *topic, struct torc_view *view);
+
+/* ---- participants.c ----------------------------------------------------- */
 
 /*
  * Is the publisher or the subscriber in a slot alive?  @fd: a description of the

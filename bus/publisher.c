@@ -318,8 +318,7 @@ static int sync_committed(struct torc_publisher *pub, size_t length)
 int torc_pub_sync(struct torc_publisher *pub)
 {
 	if (pub->forkable.unusable)
-		return torc_unusable(&pub->forkable,
-				 pub->topic);
+		return torc_unusable(&pub->forkable, pub->topic);
 	if (!pub->topic->mapping->disk)
 		return 0;
 	pub->unsynced = 0;
@@ -385,8 +384,7 @@ static inline int reserve(struct torc_publisher *pub, size_t length,
 	int r;
 
 	if (torc_unlikely(pub->forkable.unusable))
-		return torc_unusable(&pub->forkable,
-				 pub->topic);
+		return torc_unusable(&pub->forkable, pub->topic);
 	if (torc_unlikely(pub->reserved))
 		torc_pub_abort(pub);
 	r = try_reserve(pub, length, ret_payload);
@@ -463,8 +461,7 @@ int torc_pub_publish_batch(struct torc_publisher *pub,
 	int r;
 
 	if (torc_unlikely(pub->forkable.unusable))
-		return torc_unusable(&pub->forkable,
-				 pub->topic);
+		return torc_unusable(&pub->forkable, pub->topic);
 	if (count < 1)
 		return torc_fail(-EINVAL, "%s: a batch has at least one "
 				 "message", pub->topic->name);
@@ -511,8 +508,7 @@ int torc_pub_reserve(struct torc_publisher *pub, size_t length,
 int torc_pub_commit(struct torc_publisher *pub, size_t length)
 {
 	if (torc_unlikely(pub->forkable.unusable))
-		return torc_unusable(&pub->forkable,
-				 pub->topic);
+		return torc_unusable(&pub->forkable, pub->topic);
 	if (torc_unlikely(!pub->reserved || length > pub->reserved_length))
 		return torc_fail(-EINVAL, "%s: nothing was reserved, or less",
 				 pub->topic->name);

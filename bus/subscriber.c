@@ -142,8 +142,7 @@ int torc_sub_peek_batch(struct torc_subscriber *sub,
 	int r;
 
 	if (torc_unlikely(sub->forkable.unusable))
-		return torc_unusable(&sub->forkable,
-				 sub->topic);
+		return torc_unusable(&sub->forkable, sub->topic);
 	r = torc_consumer_peek_batch(&sub->consumer, ret_messages, max);
 	if (torc_likely(r > 0))
 		return r;
@@ -156,8 +155,7 @@ int torc_sub_peek(struct torc_subscriber *sub,
 	int r;
 
 	if (torc_unlikely(sub->forkable.unusable))
-		return torc_unusable(&sub->forkable,
-				 sub->topic);
+		return torc_unusable(&sub->forkable, sub->topic);
 	r = torc_consumer_peek(&sub->consumer, ret_message);
 	return torc_likely(!r) ? 0 : no_message(sub, r);
 }
@@ -167,8 +165,7 @@ int torc_sub_release(struct torc_subscriber *sub)
 	int r;
 
 	if (torc_unlikely(sub->forkable.unusable))
-		return torc_unusable(&sub->forkable,
-				 sub->topic);
+		return torc_unusable(&sub->forkable, sub->topic);
 	r = torc_consumer_release(&sub->consumer);
 	if (torc_unlikely(r))
 		return explain(sub, r);
@@ -182,8 +179,7 @@ int torc_sub_receive(struct torc_subscriber *sub, void *buffer, size_t size,
 	int r;
 
 	if (torc_unlikely(sub->forkable.unusable))
-		return torc_unusable(&sub->forkable,
-				 sub->topic);
+		return torc_unusable(&sub->forkable, sub->topic);
 	r = torc_consumer_receive(&sub->consumer, buffer, size, ret_message);
 	if (torc_unlikely(r)) {
 		if (r == -EMSGSIZE)
@@ -413,8 +409,7 @@ int torc_sub_fd(struct torc_subscriber *sub)
 	int r;
 
 	if (sub->forkable.unusable)
-		return torc_unusable(&sub->forkable,
-				 sub->topic);
+		return torc_unusable(&sub->forkable, sub->topic);
 	if (sub->own_set)
 		return torc_set_fd(sub->own_set);
 	r = torc_set_open(sub->options.wait, &set);
@@ -436,8 +431,7 @@ int torc_sub_ended(struct torc_subscriber *sub)
 	const struct torc_ring *ring = &sub->view.ring;
 
 	if (sub->forkable.unusable)
-		return torc_unusable(&sub->forkable,
-				 sub->topic);
+		return torc_unusable(&sub->forkable, sub->topic);
 	if (!torc_load_acquire(&ring->shm->joined))
 		return 0;
 	for (uint32_t i = 0; i < ring->publishers; i++) {

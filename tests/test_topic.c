@@ -158,6 +158,18 @@ Test(topic, looking_at_what_a_crash_left_does_not_remove_it)
 	cr_expect_eq(fixture_files(), 0);
 }
 
+Test(topic, reserved_words_of_what_is_told_are_zero)
+{
+	static const struct torc_topic_info zero;
+	struct torc_topic *topic = topic_open("t", 0, 0);
+	struct torc_topic_info info;
+
+	memset(&info, 0xff, sizeof(info));
+	MUST(torc_topic_get_info(topic, &info));
+	torc_topic_close(topic);
+	cr_expect(!memcmp(info.reserved, zero.reserved, sizeof(info.reserved)));
+}
+
 Test(topic, what_persists_is_not_made_anew_for_another_kind)
 {
 	unsigned int flags = TORC_PERSISTENT;

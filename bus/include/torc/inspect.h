@@ -48,7 +48,7 @@ struct torc_topic_info {
  *
  * Counts the messages in the ring, so it takes a while for a large one.
  *
- * Return: 0, -EPROTO if the ring is damaged, -ENOMEM, or an error of mapping it.
+ * Return: 0, -EPROTO if the ring is damaged, or an error of mapping it.
  */
 TORC_API int torc_topic_get_info(struct torc_topic *topic,
 				 struct torc_topic_info *ret_info);
