@@ -75,12 +75,10 @@ uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static void run_in_time(const void *context)
+static void run(const void *context)
 {
 	const struct harness_test *test = context;
 
-	/* Its children too are ended by the guest's end at the latest. */
-	alarm(harness_seconds(90, 1000));
 	test->run();
 }
 
@@ -100,7 +98,7 @@ int main(int argc, char **argv)
 	for (struct harness_test *test = first; test; test = test->next) {
 		if (!chosen(test->name, argc, argv))
 			continue;
-		status = child_end(child_start(run_in_time, test));
+		status = child_end(child_start(run, test));
 		failed += status && status != SKIPPED;
 		if (status < 0)
 			printf("# ended by signal %d\n", -status);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * For tests of the driver, which run in a guest as they do on a machine: TAP, each
- * test in a process of its own that is ended when it takes too long.  Criterion
- * would bring a dozen libraries into a guest of a few megabytes.
+ * test in a process of its own.  Whoever runs the program ends it when it takes too
+ * long (guest/each).  Criterion would bring a dozen libraries into a guest of a few
+ * megabytes.
  */
 #ifndef TORC_TESTS_GUEST_HARNESS_H
 #define TORC_TESTS_GUEST_HARNESS_H
