@@ -122,6 +122,12 @@ bool torc_sub_skip_dead(struct torc_subscriber *sub)
 	return skipped;
 }
 
+static int none_asked_for(const struct torc_subscriber *sub)
+{
+	return torc_fail(-EINVAL, "%s: at least one message has to be asked for",
+			 sub->topic->name);
+}
+
 /* There was nothing, or an error. */
 static __attribute__((noinline)) int no_message(struct torc_subscriber *sub,
 						int error)
@@ -146,7 +152,7 @@ int torc_sub_peek_batch(struct torc_subscriber *sub,
 	r = torc_consumer_peek_batch(&sub->consumer, ret_messages, max);
 	if (torc_likely(r > 0))
 		return r;
-	return r ? no_message(sub, r) : -EINVAL;
+	return r ? no_message(sub, r) : none_asked_for(sub);
 }
 
 int torc_sub_peek(struct torc_subscriber *sub,
@@ -226,7 +232,7 @@ int torc_sub_dispatch(struct torc_subscriber *sub,
 	int n, r;
 
 	if (max < 1)
-		return -EINVAL;
+		return none_asked_for(sub);
 	if (!sub->consumer.lossless)
 		return dispatch_lossy(sub, each, context, max);
 	for (n = 0; n < max; n++) {

@@ -156,6 +156,10 @@ Test(participants, all_ways_to_publish_and_receive)
 		cr_expect_eq(torc_sub_dispatch(sub, collect, &end, 8), 1);
 		cr_expect_eq(torc_sub_dispatch(sub, collect, &end, 8), -EAGAIN);
 		cr_expect_str_eq(text, "x!y");
+		FAILS(-EINVAL, "at least one",
+		      torc_sub_peek_batch(sub, messages, 0));
+		FAILS(-EINVAL, "at least one",
+		      torc_sub_dispatch(sub, collect, &end, 0));
 
 		MUST(torc_sub_receive(lossy, buffer, 16, messages));
 		FAILS(-EMSGSIZE, "message of 6",
