@@ -391,6 +391,13 @@ int torc_topic_attach(struct torc_topic *topic, enum torc_access access,
 		      int *unusable, struct torc_view *ret_view);
 void torc_topic_unmap(struct torc_topic *topic, struct torc_view *view);
 
+/*
+ * A description of @object, open for writing, in @forkable->fds[@i]; returns it,
+ * or -errno.
+ */
+int torc_topic_describe(struct torc_topic *topic, enum torc_object object,
+			struct torc_forkable *forkable, int i);
+
 /* ---- participants.c ----------------------------------------------------- */
 
 /*

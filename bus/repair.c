@@ -7,7 +7,6 @@
 #include "internal.h"
 
 #include <fcntl.h>
-#include <string.h>
 
 /* ---- Publishers --------------------------------------------------------- */
 
@@ -124,12 +123,8 @@ int torc_describe_locks(struct torc_topic *topic, struct torc_forkable *forkable
 						    TORC_OBJECT_CURSORS };
 
 	for (int i = 0; i < 2; i++) {
-		int fd;
+		int fd = torc_topic_describe(topic, objects[i], forkable, i);
 
-		torc_fork_hold();
-		fd = topic->mapping->describe(topic, objects[i], O_RDWR);
-		forkable->fds[i] = fd;
-		torc_fork_allow();
 		if (fd < 0)
 			return torc_fail(fd, "%s: cannot open its locks: %s",
 					 topic->name, strerrordesc_np(-fd));

@@ -7,7 +7,6 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 /* Ask who is dead after so many looks in vain by one who never waits. */
@@ -33,23 +32,12 @@ struct torc_subscriber {
 	struct torc_view view;
 };
 
-static int describe(struct torc_subscriber *sub, int which,
-		    enum torc_object object)
-{
-	int fd;
-
-	torc_fork_hold();
-	fd = sub->topic->mapping->describe(sub->topic, object, O_RDWR);
-	sub->forkable.fds[which] = fd;
-	torc_fork_allow();
-	return fd;
-}
-
 /* To ask which publishers live; most never do.  Without it, PIDs have to do. */
 static int locks_fd(struct torc_subscriber *sub)
 {
 	if (sub->forkable.fds[1] < 0)
-		describe(sub, 1, TORC_OBJECT_LOCKS);
+		torc_topic_describe(sub->topic, TORC_OBJECT_LOCKS,
+				    &sub->forkable, 1);
 	return sub->forkable.fds[1];
 }
 
@@ -513,8 +501,10 @@ static int take_slot(struct torc_subscriber *sub, uint32_t *ret_slot)
 
 static int take_slot_patiently(struct torc_subscriber *sub, uint32_t *ret_slot)
 {
-	int tries = 0, r = describe(sub, 0, TORC_OBJECT_CURSORS);
+	int tries = 0, r;
 
+	r = torc_topic_describe(sub->topic, TORC_OBJECT_CURSORS, &sub->forkable,
+				0);
 	if (r < 0)
 		return r;
 	do

@@ -395,3 +395,15 @@ void torc_topic_unmap(struct torc_topic *topic, struct torc_view *view)
 	topic->mapping->unmap(topic, view);
 	view->ring_base = NULL;
 }
+
+int torc_topic_describe(struct torc_topic *topic, enum torc_object object,
+			struct torc_forkable *forkable, int i)
+{
+	int fd;
+
+	torc_fork_hold();
+	fd = topic->mapping->describe(topic, object, O_RDWR);
+	forkable->fds[i] = fd;
+	torc_fork_allow();
+	return fd;
+}
