@@ -447,11 +447,8 @@ void torc_set_settle(struct torc_set *set);
 /* ---- bell.c: doorbells -------------------------------------------------- */
 
 /*
- * The seam for a mapping whose sleepers are woken otherwise (a device, whose pages
- * may not carry a futex): all waking of subscribers passes publisher.c:wake() or
- * repair.c:wake_all(), of publishers subscriber.c:wake_publishers(); all sleeping
- * torc_sleep() (blocking) and torc_bell_hang() (descriptors: what it adds to the epoll instance is what
- * rings).
+ * Processes ring them, the driver does not: what that publishes to who sleeps on
+ * a descriptor is found when the timer of its set expires.
  */
 
 struct torc_ringer;

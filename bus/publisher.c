@@ -1,261 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Publishers: taking a slot, publishing, and what to do without room: wait, or
- * have the dead cleared away.
+ * Publishers: taking a slot, and publishing.
  */
-#include "internal.h"
+#include "publisher.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Ask who is dead no more often than this while there is no room. */
-#define LOOK_AFTER_NS 1000000u
-
-struct torc_publisher {
-	struct torc_cursors_shm *cursors;
-	bool many;
-	bool checked;	/* messages have check words */
-	bool plain;		/* neither: the shortest way is open */
-	bool fences;	/* what is published has to be fenced: no membarrier() */
-	bool reserved;
-	union {
-		struct torc_sp sp;
-		struct torc_mp mp;
-	};
-	size_t reserved_length;
-	/* From here on not touched while there is room. */
-	struct torc_forkable forkable;	/* fds: locks, cursors */
-	struct torc_pub_options options;
-	struct torc_patience patience;
-	uint32_t interrupted;
-	struct torc_pub_stats stats;
-	struct torc_publisher_slot_shm *slot;
-	uint32_t slot_index;
-	uint64_t looked_at;		/* torc_now_ns() */
-	struct torc_ringer *ringer;
-	struct torc_topic *topic;
-	struct torc_view view;
-	enum torc_sync sync;		/* of a topic on a disk */
-	uint64_t sync_interval_ns, sync_next;	/* torc_now_ns() */
-	uint64_t unsynced;		/* ASYNC: bytes; INTERVAL: whether any */
-};
-
 static int locks_fd(const struct torc_publisher *pub)
 {
 	return pub->forkable.fds[0];
-}
-
-/* ---- Waking subscribers ------------------------------------------------- */
-
-static __attribute__((noinline)) int wake(struct torc_publisher *pub)
-{
-	uint32_t *word = &pub->cursors->data_word;
-
-	if (!torc_word_disarm(word))
-		return 0;
-	pub->stats.woken++;
-	torc_bells_ring(&pub->ringer, pub->topic, &pub->view.ring);
-	torc_wake_sleepers(pub->topic, word);
-	return 0;
-}
-
-/* ---- The dead ----------------------------------------------------------- */
-
-static struct torc_repairer repairer_of(struct torc_publisher *pub)
-{
-	return (struct torc_repairer){ &pub->view.ring, &pub->forkable,
-				       pub->slot_index };
-}
-
-/* Mend what is left of all dead publishers. */
-static int mend_all(struct torc_publisher *pub)
-{
-	struct torc_repairer repairer = repairer_of(pub);
-	int r = torc_repair_claims(&repairer);
-
-	if (r > 0) {
-		pub->stats.repaired += (uint64_t)r;
-		wake(pub);
-	}
-	return r < 0 ? r : 0;
-}
-
-static void evict(struct torc_publisher *pub, uint32_t slot)
-{
-	struct torc_subscriber_slot_shm *shm =
-		torc_subscriber_slot(&pub->view.ring, slot);
-
-	if (torc_cas(&shm->state, TORC_SUBSCRIBER_LOSSLESS,
-		     TORC_SUBSCRIBER_EVICTED))
-		pub->stats.evicted++;
-}
-
-/* ---- No room ------------------------------------------------------------ */
-
-/* One message's, or batch's, endeavour to get room. */
-struct attempt {
-	struct torc_publisher *pub;
-	struct torc_waiting waiting;
-	bool begun;
-	uint64_t needed;	/* bytes of payload */
-	uint64_t stalled_since;	/* EVICT: when the cursor last moved */
-	uint64_t cursor;
-	uint32_t slot;
-};
-
-/* Messages that this publisher drops instead of waiting. */
-#define DROPPED 1
-
-static bool stuck(const struct torc_publisher *pub)
-{
-	return pub->many && pub->mp.blocked == TORC_MP_STUCK;
-}
-
-static uint32_t blocker(const struct torc_publisher *pub)
-{
-	return pub->many ? pub->mp.blocker : pub->sp.blocker;
-}
-
-/* Would a message of the length fit now? */
-static bool has_room(struct attempt *attempt)
-{
-	struct torc_publisher *pub = attempt->pub;
-	uint64_t size = torc_record_size(attempt->needed);
-	const struct torc_ring *ring = &pub->view.ring;
-	uint64_t tail = pub->many ? torc_load_relaxed(&ring->shm->tail)
-				  : pub->sp.tail;
-	uint64_t end = torc_record_place(ring, tail, size) + size +
-		       ring->ahead;
-
-	return (pub->many ? torc_mp_make_room(&pub->mp, end)
-			  : torc_sp_make_room(&pub->sp, end)) != -EAGAIN;
-}
-
-static bool room_or_interrupt(void *context)
-{
-	struct attempt *attempt = context;
-
-	return has_room(attempt) ||
-	       torc_load_relaxed(&attempt->pub->interrupted);
-}
-
-static int sleep_for_room(void *context, uint64_t ns)
-{
-	struct attempt *attempt = context;
-	struct torc_publisher *pub = attempt->pub;
-	/* Another publisher's commit, too, may be what makes room. */
-	uint32_t *words[] = { &pub->cursors->room_word,
-			      &pub->cursors->data_word };
-
-	return torc_sleep(pub->topic, words, stuck(pub) ? 2 : 1, ns,
-			  room_or_interrupt, attempt);
-}
-
-static int wait_for_room(struct attempt *attempt)
-{
-	const struct torc_event event = { room_or_interrupt, sleep_for_room,
-					  attempt };
-	int r = torc_wait_turn(&attempt->waiting, &event);
-
-	if (r)
-		return r;
-	if (!has_room(attempt) && torc_interrupted(&attempt->pub->interrupted))
-		return -EINTR;
-	torc_waiting_end(&attempt->waiting);
-	return 0;
-}
-
-/* Clear the way: 1 if something was done about it. */
-static int clear_way(struct torc_publisher *pub, uint64_t now)
-{
-	struct torc_repairer repairer = repairer_of(pub);
-	int r = 0;
-
-	if (now - pub->looked_at < LOOK_AFTER_NS)
-		return 0;
-	pub->looked_at = now;
-	if (stuck(pub)) {
-		r = torc_repair_claim(&repairer, pub->mp.stuck_at);
-		if (r > 0) {
-			pub->stats.repaired++;
-			wake(pub);
-		}
-	} else if (blocker(pub) < pub->view.ring.subscribers) {
-		r = torc_repair_subscriber(&repairer, blocker(pub));
-	}
-	/* Where one has died, others may have, too. */
-	if (r > 0)
-		pub->looked_at = 0;
-	return r;
-}
-
-static int evict_when_due(struct attempt *attempt, uint64_t now)
-{
-	struct torc_publisher *pub = attempt->pub;
-	uint32_t slot = blocker(pub);
-	uint64_t cursor;
-
-	if (slot >= pub->view.ring.subscribers)
-		return 0;
-	cursor = torc_load_relaxed(
-		&torc_subscriber_slot(&pub->view.ring, slot)->cursor);
-	if (cursor != attempt->cursor || slot != attempt->slot) {
-		attempt->cursor = cursor;
-		attempt->slot = slot;
-		attempt->stalled_since = now;
-	}
-	if (pub->options.timeout_ns > 0 &&
-	    now - attempt->stalled_since < (uint64_t)pub->options.timeout_ns)
-		return 0;
-	evict(pub, slot);
-	return 1;
-}
-
-static void begin_attempt(struct attempt *attempt)
-{
-	struct torc_publisher *pub = attempt->pub;
-	int64_t timeout = -1;
-
-	if (pub->options.full == TORC_FULL_WAIT && pub->options.timeout_ns > 0)
-		timeout = pub->options.timeout_ns;
-	torc_waiting_begin(&attempt->waiting, &pub->patience, timeout);
-	attempt->begun = true;
-	attempt->stalled_since = torc_now_ns();
-	attempt->cursor = UINT64_MAX;
-	torc_store_relaxed(&pub->slot->blocked, ++pub->stats.blocked);
-}
-
-/*
- * After -EAGAIN: do as the options say.  0 to try again, DROPPED, or what the
- * call shall return.
- */
-static int no_room(struct attempt *attempt)
-{
-	struct torc_publisher *pub = attempt->pub;
-	uint64_t now;
-	int r;
-
-	if (pub->forkable.unusable)
-		return torc_unusable(&pub->forkable, pub->topic);
-	if (!attempt->begun)
-		begin_attempt(attempt);
-	now = torc_now_ns();
-	r = clear_way(pub, now);
-	if (r)
-		return r < 0 ? r : 0;
-	if (pub->options.full == TORC_FULL_EVICT && !stuck(pub) &&
-	    evict_when_due(attempt, now))
-		return 0;
-	if (pub->options.full == TORC_FULL_FAIL)
-		return -EAGAIN;
-	if (pub->options.full == TORC_FULL_DROP) {
-		torc_store_relaxed(&pub->slot->dropped, ++pub->stats.dropped);
-		return DROPPED;
-	}
-	r = wait_for_room(attempt);
-	return r == -EAGAIN ? 0 : r;
 }
 
 /* ---- Publishing --------------------------------------------------------- */
@@ -264,7 +20,7 @@ static inline int notify(struct torc_publisher *pub)
 {
 	if (torc_unlikely(torc_word_armed(&pub->cursors->data_word,
 					  pub->fences)))
-		return wake(pub);
+		return torc_pub_wake_subscribers(pub);
 	return 0;
 }
 
@@ -366,10 +122,10 @@ static __attribute__((noinline)) int reserve_slowly(struct torc_publisher *pub,
 						    size_t length,
 						    void **ret_payload, int r)
 {
-	struct attempt attempt = { .pub = pub, .needed = length };
+	struct torc_attempt attempt = { .pub = pub, .needed = length };
 
 	while (r == -EAGAIN) {
-		r = no_room(&attempt);
+		r = torc_pub_make_room(&attempt);
 		if (r)
 			return r == -EPROTO ? explain(pub, r, length)
 					    : r;
@@ -399,7 +155,7 @@ static __attribute__((noinline)) int publish(struct torc_publisher *pub,
 	int r = reserve(pub, length, &payload);
 
 	if (torc_unlikely(r))
-		return r == DROPPED ? 0 : r;
+		return r == TORC_DROPPED ? 0 : r;
 	torc_copy_payload(payload, data, length);
 	return commit(pub, length);
 }
@@ -444,7 +200,7 @@ int torc_pub_publishv(struct torc_publisher *pub, const struct iovec *pieces,
 			return explain(pub, -EMSGSIZE, SIZE_MAX);
 	r = reserve(pub, length, &payload);
 	if (r)
-		return r == DROPPED ? 0 : r;
+		return r == TORC_DROPPED ? 0 : r;
 	to = payload;
 	for (int i = 0; i < count; i++) {
 		if (pieces[i].iov_len)
@@ -457,7 +213,7 @@ int torc_pub_publishv(struct torc_publisher *pub, const struct iovec *pieces,
 int torc_pub_publish_batch(struct torc_publisher *pub,
 			   const struct torc_span *messages, int count)
 {
-	struct attempt attempt = { .pub = pub };
+	struct torc_attempt attempt = { .pub = pub };
 	int r;
 
 	if (torc_unlikely(pub->forkable.unusable))
@@ -487,9 +243,9 @@ int torc_pub_publish_batch(struct torc_publisher *pub,
 		}
 		if (r != -EAGAIN)
 			return explain(pub, r, messages[0].length);
-		r = no_room(&attempt);
+		r = torc_pub_make_room(&attempt);
 		if (r)
-			return r;	/* DROPPED is one message, too */
+			return r;	/* TORC_DROPPED is one message, too */
 	}
 }
 
@@ -499,7 +255,7 @@ int torc_pub_reserve(struct torc_publisher *pub, size_t length,
 	int r = reserve(pub, length, ret_payload);
 
 	if (r)
-		return r == DROPPED ? -EAGAIN : r;
+		return r == TORC_DROPPED ? -EAGAIN : r;
 	pub->reserved = true;
 	pub->reserved_length = length;
 	return 0;
@@ -602,7 +358,7 @@ static int take_slot_patiently(struct torc_publisher *pub)
 
 	pub->slot_index = TORC_PUBLISHERS_MAX;
 	do {
-		r = mend_all(pub);
+		r = torc_pub_mend(pub);
 		if (!r)
 			r = take_slot(pub);
 	} while (r == -EAGAIN && torc_lock_pause(&tries));
@@ -697,12 +453,12 @@ struct torc_publisher *torc_pub_close(struct torc_publisher *pub)
 		return NULL;
 	if (pub->slot && !pub->forkable.unusable) {
 		torc_pub_abort(pub);
-		mend_all(pub);
+		torc_pub_mend(pub);
 		torc_store_release(&pub->slot->pid, 0);
 		if (pub->sync && pub->unsynced)
 			torc_pub_sync(pub);
 		/* Who waits may wait for the last publisher's end. */
-		wake(pub);
+		torc_pub_wake_subscribers(pub);
 	}
 	torc_ringer_free(pub->ringer);
 	torc_forkable_remove(&pub->forkable);

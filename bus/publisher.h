@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A publisher: publisher.c publishes, room.c is for when that finds no room.
+ */
+#ifndef TORC_PUBLISHER_H
+#define TORC_PUBLISHER_H
+
+#include "internal.h"
+
+struct torc_publisher {
+	struct torc_cursors_shm *cursors;
+	bool many;
+	bool checked;		/* messages have check words */
+	bool plain;		/* neither: the shortest way is open */
+	bool fences;		/* before looking who sleeps: no membarrier() */
+	bool reserved;
+	union {
+		struct torc_sp sp;
+		struct torc_mp mp;
+	};
+	size_t reserved_length;
+	/* From here on not touched while there is room. */
+	struct torc_forkable forkable;	/* fds: locks, cursors */
+	struct torc_pub_options options;
+	struct torc_patience patience;
+	uint32_t interrupted;
+	struct torc_pub_stats stats;
+	struct torc_publisher_slot_shm *slot;
+	uint32_t slot_index;
+	uint64_t looked_at;		/* torc_now_ns() */
+	struct torc_ringer *ringer;
+	struct torc_topic *topic;
+	struct torc_view view;
+	enum torc_sync sync;		/* of a topic on a disk */
+	uint64_t sync_interval_ns, sync_next;	/* torc_now_ns() */
+	uint64_t unsynced;		/* ASYNC: bytes; INTERVAL: whether any */
+};
+
+/* ---- room.c ------------------------------------------------------------- */
+
+/* Wake subscribers that sleep; 0, for callers that end with it. */
+int torc_pub_wake_subscribers(struct torc_publisher *pub);
+
+/* Mend what is left of all dead publishers; 0, or an error. */
+int torc_pub_mend(struct torc_publisher *pub);
+
+/* One message's, or batch's, endeavour to get room. */
+struct torc_attempt {
+	struct torc_publisher *pub;
+	uint64_t needed;	/* bytes of payload */
+	/* room.c's */
+	struct torc_waiting waiting;
+	bool begun;
+	uint64_t stalled_since;	/* EVICT: when the cursor last moved */
+	uint64_t cursor;
+	uint32_t slot;
+};
+
+/* Messages that this publisher drops instead of waiting. */
+#define TORC_DROPPED 1
+
+/*
+ * After -EAGAIN: do as the options say.  0 to try again, TORC_DROPPED, or what the
+ * call shall return.
+ */
+int torc_pub_make_room(struct torc_attempt *attempt);
+
+#endif /* TORC_PUBLISHER_H */
