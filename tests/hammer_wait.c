@@ -8,7 +8,11 @@
  * library lets it; who wakes only then, half of that after the waker's call has
  * returned, was not woken.  A descriptor has its timer,
  * but if the waker's call has returned and the bell is still armed, nobody will
- * ring it.
+ * ring it.  The two have a processor each, if there are two: on one, the switch from
+ * one to the other would be the barrier that is to be tried.
+ *
+ * Who runs later than LATE_NS after the waker's call has returned is counted, and
+ * apart from them those whom the scheduler let wait for that long.
  *
  *	hammer_wait [sleeps]	default: a share; with TORC_LONG, 10 million
  *
@@ -16,6 +20,7 @@
  */
 #include "internal.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <sched.h>
@@ -31,13 +36,14 @@
 #define SLEEPS_SHARE	100000u
 #define SLEEPS_LONG	10000000u
 #define LOST_NS		20000000000u
+#define LATE_NS		5000000u
 #define DISTANCE_BITS	9u	/* at most so many PAUSEs, as a power of two */
 
 struct shared {
 	uint64_t turn __attribute__((aligned(TORC_LINE)));	/* sleeper's */
 	uint64_t done __attribute__((aligned(TORC_LINE)));	/* waker's */
 	uint64_t done_ns;	/* when */
-	uint64_t sleeps, lost, spurious;
+	uint64_t sleeps, lost, spurious, late, held_up;
 };
 
 struct hammer {
@@ -49,7 +55,9 @@ struct hammer {
 	struct torc_topic *topic;
 	struct shared *shared;
 	uint64_t count;
+	/* each one's own */
 	uint64_t random;
+	int schedstat;		/* descriptor; -1: the kernel keeps none */
 };
 
 static void must(int r)
@@ -106,6 +114,36 @@ static void announce(struct hammer *hammer, uint64_t turn)
 	keep_distance(&hammer->random);
 }
 
+/* ---- Late ---------------------------------------------------------------- */
+
+/* How long we have been kept waiting for a processor, ever. */
+static uint64_t held_up_ns(const struct hammer *hammer)
+{
+	unsigned long long ran, waited = 0;
+	char text[64] = "";
+
+	if (pread(hammer->schedstat, text, sizeof(text) - 1, 0) > 0)
+		sscanf(text, "%llu %llu", &ran, &waited);
+	return waited;
+}
+
+/* We run; @held_up_before: held_up_ns() before we slept. */
+static void count_late(struct hammer *hammer, uint64_t done,
+		       uint64_t held_up_before)
+{
+	struct shared *shared = hammer->shared;
+	uint64_t now = torc_now_ns(), since;
+
+	if (torc_load_acquire(&shared->done) != done)
+		return;
+	since = torc_load_relaxed(&shared->done_ns);
+	if (now < since + LATE_NS)
+		return;
+	shared->late++;
+	shared->held_up += now < since + LATE_NS + held_up_ns(hammer) -
+					 held_up_before;
+}
+
 /* ---- For a message, on a futex ------------------------------------------ */
 
 struct sleep {
@@ -136,10 +174,12 @@ static void sleep_until(struct hammer *hammer, uint32_t *word, uint64_t done,
 	struct shared *shared = hammer->shared;
 
 	do {
+		uint64_t held_up = held_up_ns(hammer);
 		uint64_t begun = torc_now_ns();
 
 		must(torc_sleep(hammer->topic, &word, 1, LOST_NS, ready,
 				sleep));
+		count_late(hammer, done, held_up);
 		shared->sleeps++;
 		if (torc_now_ns() - begun >= LOST_NS &&
 		    long_done(shared, done))
@@ -262,8 +302,11 @@ static void sleep_in_poll(struct hammer *hammer)
 		announce(hammer, turn);
 		while (torc_sub_receive(sub, &number, sizeof(number),
 					&message)) {
+			uint64_t held_up = held_up_ns(hammer);
+
 			shared->sleeps++;
 			poll(&poll_fd, 1, -1);
+			count_late(hammer, turn, held_up);
 			/* In this order. */
 			if (torc_load_acquire(&shared->done) == turn &&
 			    torc_load_acquire(&slot->bell_armed))
@@ -278,6 +321,21 @@ static void sleep_in_poll(struct hammer *hammer)
 
 /* ---- Running ------------------------------------------------------------ */
 
+/* To the first or the last of the processors that we may use. */
+static void stay(bool first)
+{
+	cpu_set_t all, one;
+	size_t cpu = first ? 0 : CPU_SETSIZE - 1;
+
+	if (sched_getaffinity(0, sizeof(all), &all))
+		return;
+	while (!CPU_ISSET(cpu, &all))
+		cpu = first ? cpu + 1 : cpu - 1;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+}
+
 static pid_t start(void (*body)(struct hammer *hammer), struct hammer *hammer)
 {
 	pid_t pid;
@@ -287,6 +345,8 @@ static pid_t start(void (*body)(struct hammer *hammer), struct hammer *hammer)
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	stay(body == hammer->sleeper);
+	hammer->schedstat = open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC);
 	hammer->random = 0x9e3779b97f4a7c15u ^ (uint64_t)getpid();
 	body(hammer);
 	fflush(stdout);
@@ -317,8 +377,9 @@ static bool run(struct hammer *hammer)
 			kill(pids[pid == pids[0]], SIGKILL);
 	}
 	printf("# %s: %" PRIu64 " sleeps, %" PRIu64 " woken in vain, %" PRIu64
+	       " late, of these %" PRIu64 " by the scheduler, %" PRIu64
 	       " not woken\n", hammer->name, shared->sleeps, shared->spurious,
-	       shared->lost);
+	       shared->late, shared->held_up, shared->lost);
 	torc_topic_close(hammer->topic);
 	status[0] |= status[1] || shared->lost ||
 		     shared->sleeps < hammer->count;
