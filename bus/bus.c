@@ -2,7 +2,7 @@
 /*
  * The bus: a directory with a file for each topic's ring, under the topic's name
  * with ":" for "/", and hidden files for its other parts, under the ring's id
- * (mapping_shm.c).
+ * (files.c).
  */
 #include "internal.h"
 
@@ -152,10 +152,9 @@ const char *torc_bus_path(const struct torc_bus *bus)
 	return bus->path;
 }
 
-/* Call @each with the bus's files; stops at a nonzero result. */
-static int each_file(struct torc_bus *bus,
-		     int (*each)(const char *file, void *context),
-		     void *context)
+int torc_bus_each_file(struct torc_bus *bus,
+		       int (*each)(const char *file, void *context),
+		       void *context)
 {
 	struct dirent *entry;
 	DIR *directory;
@@ -201,66 +200,5 @@ int torc_bus_list(struct torc_bus *bus,
 {
 	struct listing listing = { each, context };
 
-	return each_file(bus, list_file, &listing);
-}
-
-int torc_bus_remove(struct torc_bus *bus, const char *address,
-		    unsigned int flags)
-{
-	const struct torc_mapping *mapping;
-	struct torc_place place;
-	const char *name;
-	int r = torc_mapping_of(address, &mapping, &name);
-
-	if (r)
-		return r;
-	if (flags & ~TORC_REMOVE_STALE)
-		return torc_fail(-EINVAL, "%s: flags %#x make no sense", address,
-				 flags);
-	if (mapping->remove && !mapping->locate)
-		return mapping->remove(NULL, name, flags);
-	if (!mapping->locate)
-		return torc_fail(-EINVAL, "%s: without a name, it goes with "
-				 "the last who has it", address);
-	r = mapping->locate(name, bus, &place);
-	if (r)
-		return r;
-	if (mapping != &torc_mapping_shm)
-		flags |= TORC_REMOVE_RINGS;
-	r = mapping->remove ? torc_topic_remove(mapping, &place, name, flags)
-			    : torc_shm_remove(place.bus->fd, place.file, flags);
-	if (r == -ENOENT)
-		torc_fail(r, "%s: no such topic on bus %s", address,
-			  place.bus->path);
-	else if (r == -EPROTO)
-		torc_fail(r, "%s: not a ring; it stays", address);
-	else if (r == -EBUSY)
-		torc_fail(r, "%s: somebody takes part in it", address);
-	else if (r)
-		torc_fail(r, "%s: cannot remove it from bus %s: %s",
-			  address, place.bus->path, strerrordesc_np(-r));
-	torc_bus_close(place.bus);
-	return r;
-}
-
-struct cleaning {
-	struct torc_bus *bus;
-	int removed;
-};
-
-static int clean_file(const char *file, void *context)
-{
-	struct cleaning *cleaning = context;
-
-	cleaning->removed += torc_shm_clean(cleaning->bus, file) +
-			     torc_bell_clean(cleaning->bus, file);
-	return 0;
-}
-
-int torc_bus_clean(struct torc_bus *bus)
-{
-	struct cleaning cleaning = { bus, 0 };
-	int r = each_file(bus, clean_file, &cleaning);
-
-	return r ? r : cleaning.removed;
+	return torc_bus_each_file(bus, list_file, &listing);
 }

@@ -107,6 +107,10 @@ struct torc_bus *torc_bus_ref(struct torc_bus *bus);
 
 /* As torc_bus_open(), of a directory that is there. */
 int torc_directory_open(const char *path, struct torc_bus **ret_bus);
+/* Call @each with the bus's files; stops at a nonzero result. */
+int torc_bus_each_file(struct torc_bus *bus,
+		       int (*each)(const char *file, void *context),
+		       void *context);
 
 /* -EINVAL if no topic can be called so. */
 int torc_name_check(const char *name);
@@ -242,19 +246,8 @@ int torc_map_part(const struct torc_topic *topic, int fd, uint64_t offset,
 /* Unmap what of the objects is mapped one by one. */
 void torc_unmap_parts(struct torc_topic *topic, struct torc_view *view);
 
-/* Remove the named ring @file on @bus_fd and its parts. */
-int torc_shm_remove(int bus_fd, const char *file, unsigned int flags);
-/* With TORC_REMOVE_STALE: unless it is persistent. */
-#define TORC_REMOVE_VOLATILE 2u
-/* Only rings: others' files are there too. */
-#define TORC_REMOVE_RINGS 4u
-/* Remove @file if it is a part of no ring; 1 if so. */
-int torc_shm_clean(struct torc_bus *bus, const char *file);
+/* ---- files.c: topics that are files, in topic->place --------------------- */
 
-/*
- * The files of a topic in topic->place, which are the mappings of mapping_shm.c;
- * for mapping_file.c.
- */
 struct torc_filling {
 	/* What the new ring shall hold, @ring and @cursors being mapped. */
 	int (*fill)(const struct torc_constants_shm *constants, void *ring,
@@ -287,6 +280,17 @@ int torc_files_make_locks(struct torc_topic *topic, const unsigned char id[16],
 			  mode_t ring_mode);
 /* Remove the parts of a ring that is no more. */
 void torc_files_forget(struct torc_topic *topic, const unsigned char id[16]);
+
+/* Remove the ring @file on @bus_fd and its parts; TORC_REMOVE_STALE, and: */
+int torc_files_remove(int bus_fd, const char *file, unsigned int flags);
+/* With TORC_REMOVE_STALE: unless it is persistent. */
+#define TORC_REMOVE_VOLATILE 2u
+/* Only rings: others' files are there too. */
+#define TORC_REMOVE_RINGS 4u
+
+/* Open a part, "cursors" or "locks", of the ring with that id; -errno. */
+int torc_part_open(int bus_fd, const unsigned char id[16], const char *part,
+		   int flags);
 
 /* mapping_sysv.c: is this the cursors file of a segment that is there? */
 bool torc_sysv_owns(int cursors_fd);

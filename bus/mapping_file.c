@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * file: a topic in a plain file on a disk, with its other parts beside it.  As
- * the mappings of mapping_shm.c; and what a disk adds to that: writing out, and
+ * the mappings of files.c have it; and what a disk adds to that: writing out, and
  * what is left when the machine went down.
  *
  * Such a topic is opened for the first time after the machine was started, or

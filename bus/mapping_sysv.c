@@ -4,7 +4,7 @@
  * of a path (ftok(3), project 't'), for the ring, and one without for the cursors.
  *
  * A segment has no descriptor to lock.  So there are two files beside, named as
- * the parts of a ring of shm: (mapping_shm.c), where POSIX objects are:
+ * the parts of a ring of shm: (files.c), where POSIX objects are:
  *
  *	.<id>.locks	only locked			who may write the ring
  *	.<id>.cursors	locked; the identifier of	cursors_mode

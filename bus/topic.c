@@ -217,7 +217,7 @@ static int open_or_create(const struct torc_mapping *mapping,
 			return torc_fail(-EEXIST, "%s: exists already", name);
 		}
 		if (r == -EPROTOTYPE && creating && place->bus &&
-		    !torc_shm_remove(place->bus->fd, place->file,
+		    !torc_files_remove(place->bus->fd, place->file,
 				     TORC_REMOVE_STALE | TORC_REMOVE_VOLATILE))
 			continue;
 		if (r != -ENOENT || (!creating && mapping->open))

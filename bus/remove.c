@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Removing: topics by their names, and what crashes left on a bus.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int torc_bus_remove(struct torc_bus *bus, const char *address,
+		    unsigned int flags)
+{
+	const struct torc_mapping *mapping;
+	struct torc_place place;
+	const char *name;
+	int r = torc_mapping_of(address, &mapping, &name);
+
+	if (r)
+		return r;
+	if (flags & ~TORC_REMOVE_STALE)
+		return torc_fail(-EINVAL, "%s: flags %#x make no sense", address,
+				 flags);
+	if (mapping->remove && !mapping->locate)
+		return mapping->remove(NULL, name, flags);
+	if (!mapping->locate)
+		return torc_fail(-EINVAL, "%s: without a name, it goes with "
+				 "the last who has it", address);
+	r = mapping->locate(name, bus, &place);
+	if (r)
+		return r;
+	if (mapping != &torc_mapping_shm)
+		flags |= TORC_REMOVE_RINGS;
+	r = mapping->remove ? torc_topic_remove(mapping, &place, name, flags)
+			    : torc_files_remove(place.bus->fd, place.file, flags);
+	if (r == -ENOENT)
+		torc_fail(r, "%s: no such topic on bus %s", address,
+			  place.bus->path);
+	else if (r == -EPROTO)
+		torc_fail(r, "%s: not a ring; it stays", address);
+	else if (r == -EBUSY)
+		torc_fail(r, "%s: somebody takes part in it", address);
+	else if (r)
+		torc_fail(r, "%s: cannot remove it from bus %s: %s",
+			  address, place.bus->path, strerrordesc_np(-r));
+	torc_bus_close(place.bus);
+	return r;
+}
+
+/* ---- What crashes left -------------------------------------------------- */
+
+/* Is @file the part of a ring?  Its id, then. */
+static bool is_part(const char *file, unsigned char id[16])
+{
+	static const char *const parts[] = { "ring", "cursors", "locks" };
+
+	if (file[0] != '.' || strlen(file) < 35 || file[33] != '.')
+		return false;
+	for (int i = 0; i < 16; i++)
+		if (sscanf(file + 1 + 2 * i, "%2hhx", &id[i]) != 1)
+			return false;
+	for (size_t i = 0; i < 3; i++)
+		if (!strcmp(file + 34, parts[i]))
+			return true;
+	return false;
+}
+
+struct search {
+	int bus_fd;
+	const unsigned char *id;
+};
+
+static int has_id(const char *name, void *context)
+{
+	const struct search *search = context;
+	struct torc_constants_shm constants;
+	char file[TORC_FILE_MAX + 1];
+	bool found;
+	int fd;
+
+	torc_name_to_file(name, file);
+	fd = openat(search->bus_fd, file,
+		    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return 0;
+	found = pread(fd, &constants, sizeof(constants), 0) ==
+			sizeof(constants) &&
+		!memcmp(constants.id, search->id, sizeof(constants.id));
+	close(fd);
+	return found;
+}
+
+/* The parts of a System V segment have no ring beside them. */
+static bool is_of_segment(int bus_fd, const unsigned char id[16])
+{
+	int fd = torc_part_open(bus_fd, id, "cursors", O_RDONLY);
+	bool owned = fd >= 0 && torc_sysv_owns(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return owned;
+}
+
+/* Remove @file if it is a part of no ring; 1 if so. */
+static int clean_part(struct torc_bus *bus, const char *file)
+{
+	unsigned char id[16];
+	struct search search = { bus->fd, id };
+	int locks_fd, r;
+
+	if (!is_part(file, id))
+		return 0;
+	/* The lock first: a ring that is being made is linked under it. */
+	locks_fd = torc_part_open(bus->fd, id, "locks", O_RDWR);
+	r = locks_fd >= 0 ? torc_lock_set(locks_fd, F_WRLCK, TORC_LOCK_LIFETIME,
+					  1) :
+	    locks_fd == -ENOENT ? 0 : locks_fd;
+	if (!r && !torc_bus_list(bus, has_id, &search) &&
+	    !is_of_segment(bus->fd, id))
+		r = !unlinkat(bus->fd, file, 0);
+	else
+		r = 0;
+	if (locks_fd >= 0)
+		close(locks_fd);
+	return r;
+}
+
+struct cleaning {
+	struct torc_bus *bus;
+	int removed;
+};
+
+static int clean_file(const char *file, void *context)
+{
+	struct cleaning *cleaning = context;
+
+	cleaning->removed += clean_part(cleaning->bus, file) +
+			     torc_bell_clean(cleaning->bus, file);
+	return 0;
+}
+
+int torc_bus_clean(struct torc_bus *bus)
+{
+	struct cleaning cleaning = { bus, 0 };
+	int r = torc_bus_each_file(bus, clean_file, &cleaning);
+
+	return r ? r : cleaning.removed;
+}
