@@ -57,6 +57,30 @@ BOTH_KINDS(takes_every_size_at_every_offset)
 	}
 }
 
+/* To and from every place in a line, and not a byte more. */
+Test(ring_copy, copies_every_length_by_each_way, .timeout = 120)
+{
+	static unsigned char from[4096], to[4096], expected[4096];
+	static const size_t lengths[][2] = { { 0, 300 }, { 2000, 2200 } };
+
+	for (size_t i = 0; i < sizeof(from); i++)
+		from[i] = (unsigned char)(i * 7 + i / 256 + 1);
+	for (size_t k = 0; k < 2; k++) {
+		for (size_t n = lengths[k][0]; n < lengths[k][1]; n++) {
+			for (size_t place = 0; place < 64; place++) {
+				size_t other = (place * 5 + n) % 64;
+
+				memset(to, 0, 2400);
+				memset(expected, 0, 2400);
+				torc_copy_payload(to + place, from + other, n);
+				memcpy(expected + place, from + other, n);
+				CHECK(!memcmp(to, expected, 2400),
+				      "%zu bytes to %zu", n, place);
+			}
+		}
+	}
+}
+
 BOTH_KINDS(rejects_a_message_that_is_too_long)
 {
 	struct memory m;

@@ -21,6 +21,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <torc/copy.h>
+
 #define torc_load_relaxed(p)		__atomic_load_n((p), __ATOMIC_RELAXED)
 #define torc_load_acquire(p)		__atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define torc_store_relaxed(p, v)					\
@@ -124,48 +126,13 @@ static inline uint64_t torc_racy_load(const uint64_t *p)
 
 static inline void torc_racy_copy(void *to, const void *from, size_t size)
 {
-	memcpy(to, from, size);
+	torc_copy_payload(to, from, size);
 	torc_fence_acquire();
 }
 #endif
 
 #define torc_copy(to, from, size)	memcpy((to), (from), (size))
 #define torc_zero(to, size)		memset((to), 0, (size))
-
-/*
- * Copy up to TORC_SHORT bytes, by moves that overlap: a call of memcpy() would
- * cost as much as the rest of publishing them.
- */
-#define TORC_SHORT 64u
-
-static inline void torc_copy_short(void *to, const void *from, size_t size)
-{
-	unsigned char *t = (unsigned char *)to;
-	const unsigned char *f = (const unsigned char *)from;
-
-	if (size > 32) {
-		memcpy(t, f, 32);
-		memcpy(t + size - 32, f + size - 32, 32);
-	} else if (size > 16) {
-		memcpy(t, f, 16);
-		memcpy(t + size - 16, f + size - 16, 16);
-	} else if (size >= 8) {
-		memcpy(t, f, 8);
-		memcpy(t + size - 8, f + size - 8, 8);
-	} else {
-		for (size_t i = 0; i < size; i++)
-			t[i] = f[i];
-	}
-}
-
-/* The same for any size, also none of nothing. */
-static inline void torc_copy_payload(void *to, const void *from, size_t size)
-{
-	if (size <= TORC_SHORT)
-		torc_copy_short(to, from, size);
-	else
-		torc_copy(to, from, size);
-}
 
 #define torc_prefetch(p)	__builtin_prefetch(p)
 

@@ -458,7 +458,8 @@ static inline int torc_consumer_receive(struct torc_consumer *c, void *buffer,
 			return -EMSGSIZE;
 		}
 		if (c->lossless)
-			torc_copy(buffer, message.data, message.length);
+			torc_copy_payload(buffer, message.data,
+					  message.length);
 		else
 			torc_racy_copy(buffer, message.data, message.length);
 		r = torc_consumer_release(c);
