@@ -29,7 +29,9 @@ struct pub {
 	size_t message_max;
 
 	/* counts */
-	uint64_t messages, bytes;	/* handed over */
+	uint64_t messages;		/* handed over */
+	uint64_t dropped;		/* of them, with --full=drop */
+	uint64_t bytes;			/* of the others */
 	uint64_t retries;		/* calls made again for want of room */
 	uint64_t input_total;		/* bytes, or messages; 0: not known */
 	uint64_t input_done;

@@ -337,6 +337,20 @@ static int stuck(struct pub *pub, int error, int64_t *since)
 	return -1;
 }
 
+/* Was what was just handed over dropped?  A drop is of one message. */
+static int was_dropped(struct pub *pub)
+{
+	struct torc_pub_stats stats;
+	int more;
+
+	if (pub->pub_options.full != TORC_FULL_DROP)
+		return 0;
+	torc_pub_get_stats(pub->publisher, &stats);
+	more = stats.dropped != pub->dropped;
+	pub->dropped = stats.dropped;
+	return more;
+}
+
 int pub_send(struct pub *pub, const struct torc_span *spans, int count)
 {
 	int64_t since = 0;
@@ -349,8 +363,9 @@ int pub_send(struct pub *pub, const struct torc_span *spans, int count)
 				return -1;
 			continue;
 		}
-		for (int i = 0; i < n; i++)
-			pub->bytes += spans[i].length;
+		if (!was_dropped(pub))
+			for (int i = 0; i < n; i++)
+				pub->bytes += spans[i].length;
 		pub->messages += (uint64_t)n;
 		spans += n;
 		count -= n;
@@ -364,6 +379,7 @@ int pub_send(struct pub *pub, const struct torc_span *spans, int count)
 static void print_stats(const struct pub *pub)
 {
 	double seconds = (double)(cli_now() - pub->started_ns) / 1e9;
+	uint64_t published = pub->messages - pub->dropped;
 	char rate[CLI_HUMAN_MAX], bytes[CLI_HUMAN_MAX];
 	struct torc_pub_stats stats;
 
@@ -371,10 +387,9 @@ static void print_stats(const struct pub *pub)
 	cli_note("%" PRIu64 " messages, %" PRIu64 " bytes, %" PRIu64
 		 " blocked, %" PRIu64 " dropped, %" PRIu64
 		 " evicted in %.3f s: %s messages/s, %sB/s",
-		 pub->messages - stats.dropped, pub->bytes,
-		 stats.blocked - pub->retries, stats.dropped,
-		 stats.evicted, seconds,
-		 cli_human(rate, (double)pub->messages / seconds, 1000),
+		 published, pub->bytes, stats.blocked - pub->retries,
+		 pub->dropped, stats.evicted, seconds,
+		 cli_human(rate, (double)published / seconds, 1000),
 		 cli_human(bytes, (double)pub->bytes / seconds, 1024));
 }
 

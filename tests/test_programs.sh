@@ -376,7 +376,8 @@ full_drop() {
 	kill -CONT "$sub"
 	let_go && finish "$sub" 0 && [ "$dropped" -gt 0 ] &&
 		[ "$(($(wc -l <got) + dropped))" = 5000 ] &&
-		says err "torc-pub: $((5000 - dropped)) messages"
+		says err "$((5000 - dropped)) messages," &&
+		says err " $(((5000 - dropped) * 100)) bytes,"
 }
 
 define full_evict "--full=evict evicts a subscriber, which is told what it lost"
