@@ -297,6 +297,14 @@ int cli_mode(const char *option, const char *text, mode_t *ret_mode)
 	return 0;
 }
 
+int cli_choice(const char *const *names, const char *text)
+{
+	for (int i = 0; names[i]; i++)
+		if (!strcmp(names[i], text))
+			return i;
+	return -1;
+}
+
 /* ---- The loop ----------------------------------------------------------- */
 
 static struct ev_loop *cli_ev;

@@ -69,6 +69,8 @@ int cli_count(const char *option, const char *text, uint64_t *ret_count);
 int cli_size(const char *option, const char *text, uint64_t *ret_size);
 int cli_duration(const char *option, const char *text, int64_t *ret_ns);
 int cli_mode(const char *option, const char *text, mode_t *ret_mode);
+/* The index of @text in @names, which NULL ends; -1 if it is none of them. */
+int cli_choice(const char *const *names, const char *text);
 
 /* The default loop; SIGINT and SIGTERM make cli_stopping() true. */
 struct ev_loop *cli_loop(void);

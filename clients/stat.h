@@ -23,8 +23,8 @@ struct stat_topic {
 
 /* All topics, as a table; with who takes part in them, if @verbose. */
 void stat_table(const struct stat_topic *topics, int count, int verbose);
-/* The lines of /proc/PID/maps by which each who takes part maps it. */
-void stat_maps(const struct stat_topic *topic);
+/* The lines of /proc/PID/maps by which each who takes part maps it; 0 or -errno. */
+int stat_maps(const struct stat_topic *topic);
 /* All messages of a topic, or of the ring in a file; the program's status. */
 int stat_dump(struct torc_bus *bus, const char *name, enum stat_format format);
 /* One topic, as a line of JSON. */

@@ -178,15 +178,18 @@ static void print_maps(const struct torc_participant *p,
 		fclose(file);
 }
 
-void stat_maps(const struct stat_topic *topic)
+int stat_maps(const struct stat_topic *topic)
 {
 	struct torc_mapped mapped[2];
 	int count = torc_topic_mapped(topic->topic, mapped);
 
+	if (count < 0)
+		return count;
 	printf("%s\n", topic->name);
 	for (int i = 0; i < topic->participants_count; i++)
 		if (topic->participants[i].alive)
 			print_maps(&topic->participants[i], mapped, count);
+	return 0;
 }
 
 /* ---- JSON --------------------------------------------------------------- */

@@ -72,8 +72,6 @@ int sub_join(struct sub *sub);
 int sub_missing(const struct sub *sub);
 /* Have what happens on the bus noticed, if the system can. */
 void sub_watch(struct sub *sub);
-struct sub_topic *sub_find(struct sub *sub, const char *name);
-void sub_leave_topic(struct sub *sub, struct sub_topic *topic);
 
 /* A round of one topic: 1 if there is more, 0 if not, -1 to end. */
 int sub_take(struct sub *sub, struct sub_topic *topic);
@@ -96,7 +94,7 @@ void sub_print(struct sub *sub, const struct sub_topic *topic,
 void sub_time(char time[SUB_TIME_MAX]);
 /* Write the buffer out.  0, or -1 to end the program. */
 int sub_flush(struct sub *sub);
-/* Is nobody left to read what is written? */
-int sub_reader_gone(void);
+/* 0, or -1 to end the program if nobody is left to read what is written. */
+int sub_check_reader(struct sub *sub);
 
 #endif /* TORC_SUB_H */

@@ -59,9 +59,9 @@ void sub_print(struct sub *sub, const struct sub_topic *topic,
 	}
 }
 
-static int write_failed(struct sub *sub)
+static int write_failed(struct sub *sub, int error)
 {
-	cli_note("standard output: %s", strerror(errno));
+	cli_note("standard output: %s", strerror(error));
 	sub->write_error = 1;
 	sub->status = CLI_FAILED;
 	return -1;
@@ -83,7 +83,7 @@ int sub_flush(struct sub *sub)
 		} else if (errno == EAGAIN) {
 			poll(&output, 1, (int)(CLI_TICK / 1000000));
 		} else if (errno != EINTR) {
-			return write_failed(sub);
+			return write_failed(sub, errno);
 		}
 		if (done < sub->out.used && cli_stopping()) {
 			cli_note("stopped while standard output took nothing: "
@@ -96,9 +96,11 @@ int sub_flush(struct sub *sub)
 	return 0;
 }
 
-int sub_reader_gone(void)
+int sub_check_reader(struct sub *sub)
 {
 	struct pollfd output = { .fd = STDOUT_FILENO };
 
-	return poll(&output, 1, 0) > 0 && (output.revents & POLLERR);
+	if (poll(&output, 1, 0) > 0 && output.revents & POLLERR)
+		return write_failed(sub, EPIPE);
+	return 0;
 }

@@ -50,7 +50,7 @@ static void hs_free(void *p, size_t size, bool defer)
 
 static struct ck_malloc hs_memory = { .malloc = hs_malloc, .free = hs_free };
 
-struct sub_topic *sub_find(struct sub *sub, const char *name)
+static struct sub_topic *find(struct sub *sub, const char *name)
 {
 	struct sub_topic key = { .name = (char *)(uintptr_t)name };
 
@@ -92,7 +92,7 @@ static int add_if_matching(const char *name, void *context)
 	struct sub *sub = context;
 
 	for (int i = 0; i < sub->patterns_count; i++) {
-		if (cli_matches(sub->patterns[i], name) && !sub_find(sub, name))
+		if (cli_matches(sub->patterns[i], name) && !find(sub, name))
 			add(sub, name, 1);
 	}
 	return 0;
@@ -150,7 +150,7 @@ int sub_join(struct sub *sub)
 	for (int i = 0; i < sub->patterns_count; i++) {
 		if (cli_is_glob(sub->patterns[i]))
 			globs = 1;
-		else if (!sub->started && !sub_find(sub, sub->patterns[i]))
+		else if (!sub->started && !find(sub, sub->patterns[i]))
 			add(sub, sub->patterns[i], 0);
 	}
 	r = globs ? torc_bus_list(sub->bus, add_if_matching, sub) : 0;
@@ -182,7 +182,7 @@ int sub_missing(const struct sub *sub)
 
 /* ---- Leaving ------------------------------------------------------------ */
 
-void sub_leave_topic(struct sub *sub, struct sub_topic *topic)
+static void leave_topic(struct sub *sub, struct sub_topic *topic)
 {
 	if (topic->sub) {
 		sub->lost += torc_sub_lost(topic->sub);
@@ -195,7 +195,7 @@ void sub_leave_topic(struct sub *sub, struct sub_topic *topic)
 void sub_leave(struct sub *sub)
 {
 	for (int i = 0; i < sub->topics_count; i++) {
-		sub_leave_topic(sub, sub->topics[i]);
+		leave_topic(sub, sub->topics[i]);
 		free(sub->topics[i]->name);
 		free(sub->topics[i]);
 	}
@@ -218,7 +218,7 @@ int sub_all_ended(struct sub *sub)
 		struct sub_topic *topic = sub->topics[i];
 
 		if (topic->sub && torc_sub_ended(topic->sub) == 1) {
-			sub_leave_topic(sub, topic);
+			leave_topic(sub, topic);
 			topic->done = 1;
 		}
 		if (topic->done)
@@ -271,12 +271,12 @@ static void appeared(struct sub *sub, const char *file)
 	for (i = 0; file[i] && i < NAME_MAX; i++)
 		name[i] = file[i] == ':' ? '/' : file[i];
 	name[i] = '\0';
-	topic = sub_find(sub, name);
+	topic = find(sub, name);
 	if (!topic || !topic->sub || !is_another(sub, topic))
 		return;
 	while (sub_take(sub, topic) > 0)
 		;
-	sub_leave_topic(sub, topic);
+	leave_topic(sub, topic);
 	topic->late = 1;
 }
 

@@ -81,16 +81,16 @@ static int set_full(struct pub *pub, const char *value)
 		[TORC_FULL_FAIL] = "fail",
 		[TORC_FULL_DROP] = "drop",
 		[TORC_FULL_EVICT] = "evict",
+		NULL,
 	};
+	int full = cli_choice(names, value);
 
-	for (int i = 0; i < 4; i++) {
-		if (!strcmp(value, names[i])) {
-			pub->pub_options.full = (enum torc_full)i;
-			return 0;
-		}
+	if (full < 0) {
+		cli_note("--full=%s: not wait, fail, drop or evict", value);
+		return -1;
 	}
-	cli_note("--full=%s: not wait, fail, drop or evict", value);
-	return -1;
+	pub->pub_options.full = (enum torc_full)full;
+	return 0;
 }
 
 static int set_capacity(struct pub *pub, const char *value)
@@ -124,15 +124,20 @@ static int set_sync(struct pub *pub, const char *value)
 		[TORC_SYNC_ASYNC] = "async",
 		[TORC_SYNC_INTERVAL] = "interval",
 		[TORC_SYNC_COMMIT] = "commit",
+		NULL,
 	};
 	struct torc_topic_options *topic = &pub->topic_options;
+	int sync = cli_choice(names, value);
 	int64_t interval_ns;
 
-	for (int i = 0; i < 4; i++) {
-		if (!strcmp(value, names[i])) {
-			topic->sync = (enum torc_sync)i;
-			return 0;
-		}
+	if (sync >= 0) {
+		topic->sync = (enum torc_sync)sync;
+		return 0;
+	}
+	if (!strspn(value, "0123456789.")) {
+		cli_note("--sync=%s: not none, async, interval, commit or a "
+			 "duration, such as 50ms", value);
+		return -1;
 	}
 	if (cli_duration("sync", value, &interval_ns))
 		return -1;

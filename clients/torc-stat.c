@@ -216,20 +216,22 @@ static int look_at_all(struct stat_run *run)
 
 static void print_all(struct stat_run *run)
 {
-	if (run->maps) {
-		for (int i = 0; i < run->names.count; i++)
-			if (run->topics[i].topic)
-				stat_maps(&run->topics[i]);
-		return;
-	}
-	if (!run->json) {
+	int r = 0;
+
+	if (!run->json && !run->maps) {
 		stat_table(run->topics, run->names.count,
 			   run->verbose || run->patterns_count);
 		return;
 	}
 	for (int i = 0; i < run->names.count; i++) {
-		if (run->topics[i].topic)
+		if (!run->topics[i].topic)
+			continue;
+		if (run->maps)
+			r = stat_maps(&run->topics[i]);
+		else
 			stat_json(&run->topics[i]);
+		if (r)
+			run->status = cli_failed(r);
 	}
 }
 

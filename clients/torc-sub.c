@@ -168,14 +168,6 @@ static int has_glob(const struct sub *sub)
 	return 0;
 }
 
-static int reader_gone(struct sub *sub)
-{
-	cli_note("standard output: %s", strerror(EPIPE));
-	sub->write_error = 1;
-	sub->status = CLI_FAILED;
-	return -1;
-}
-
 /* Nothing is there: 0 when there may be, or -1 to end the program. */
 static int idle(struct sub *sub, int64_t rescan_ns)
 {
@@ -201,8 +193,8 @@ static int idle(struct sub *sub, int64_t rescan_ns)
 	}
 	r = torc_set_wait(sub->set, sleep, &topic);
 	if (r == -ETIMEDOUT) {
-		if (sub_reader_gone())
-			return reader_gone(sub);
+		if (sub_check_reader(sub))
+			return -1;
 		/* Looking costs a system call a publisher: only when quiet. */
 		return sub->eof && sub_all_ended(sub) ? -1 : 0;
 	}
