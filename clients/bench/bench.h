@@ -141,6 +141,8 @@ struct bench_system {
 	const char *name;
 	const char *what;		/* for --help */
 	unsigned int modes;		/* BENCH_BIT() of those it can do */
+	/* Why it is not to be had here; NULL: it is.  May itself be NULL. */
+	const char *(*missing)(void);
 	/* Why it cannot do this job; NULL: it can. */
 	const char *(*refuses)(const struct bench_job *job);
 	/* 0, or -errno. */
@@ -155,6 +157,8 @@ extern const struct bench_system bench_ring;
 extern const struct bench_system bench_torc;
 extern const struct bench_system bench_torc_fd;
 extern const struct bench_system bench_torc_mp;
+extern const struct bench_system bench_dev;
+extern const struct bench_system bench_echo;
 extern const struct bench_system bench_ck;
 extern const struct bench_system bench_pipe;
 extern const struct bench_system bench_unix;

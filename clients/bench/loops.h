@@ -383,7 +383,8 @@ BENCH_INLINE void bench_ping(struct bench_job *job, const struct bench_ops *ops,
 
 	bench_source_init(job, &source, 0);
 	bench_barrier(job, 0, 2);
-	for (i = 0; i < BENCH_GROUPS / 10; i++)
+	start = bench_ticks();
+	for (i = 0; i < BENCH_GROUPS / 10 && bench_ticks() - start < limit; i++)
 		bench_trip_group(job, ops, port, &source, &expected);
 
 	start = bench_ticks();

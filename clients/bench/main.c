@@ -32,7 +32,7 @@ static const char usage[] =
 "  wake         time to reach a subscriber that sleeps\n"
 "\n"
 "  --size LIST         bytes of a message, 8 to 16M (8,48,1K)\n"
-"  --systems LIST      what to measure beside the limit (all that can do it)\n"
+"  --systems LIST      what to measure beside the limit (all that are there)\n"
 "  --rounds N          rounds that measure every system once (15)\n"
 "  --subscribers LIST  fanout: how many are attached (1,63)\n"
 "  --publishers LIST   mpsc: how many there are (1,2)\n"
@@ -169,6 +169,27 @@ static int take_mode(struct bench_options *o, int argc, char **argv)
 	return -EINVAL;
 }
 
+/* NULL: it is there. */
+static const char *why_missing(const struct bench_system *system)
+{
+	return system->missing ? system->missing() : NULL;
+}
+
+/* What was asked for must be there. */
+static int check_systems(const struct bench_options *o)
+{
+	for (int i = 0; i < o->systems_count; i++) {
+		const char *why = why_missing(o->systems[i]);
+
+		if (!why)
+			continue;
+		fprintf(stderr, "torc-bench: %s: %s\n", o->systems[i]->name,
+			why);
+		return -ENODEV;
+	}
+	return 0;
+}
+
 /* What was not said follows from the mode. */
 static int complete(struct bench_options *o, const struct texts *texts)
 {
@@ -206,7 +227,8 @@ static int complete(struct bench_options *o, const struct texts *texts)
 		return bench_parse_systems(texts->systems, o->mode, o->systems,
 					   &o->systems_count);
 	for (int i = 0; bench_systems[i]; i++)
-		if (bench_systems[i]->modes & BENCH_BIT(o->mode))
+		if (bench_systems[i]->modes & BENCH_BIT(o->mode) &&
+		    !why_missing(bench_systems[i]))
 			o->systems[o->systems_count++] = bench_systems[i];
 	return 0;
 }
@@ -291,7 +313,8 @@ int main(int argc, char **argv)
 	}
 	if (take_mode(&options, argc, argv) || complete(&options, &texts))
 		return STATUS_USAGE;
-	if ((options.plot && bench_plot_check()) || choose_cores(&options))
+	if (check_systems(&options) || (options.plot && bench_plot_check()) ||
+	    choose_cores(&options))
 		return STATUS_FAILED;
 	bench_catch_signals();
 	bench_clock_init();

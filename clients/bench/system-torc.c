@@ -2,14 +2,16 @@
 /*
  * torc through its library, on topics without a name, so that nothing can be
  * left behind.  torc: one publisher; torc-mp: topics that take many; torc-fd: the
- * subscriber sleeps in poll().
+ * subscriber sleeps in poll(); dev: topics of the driver, which go with us.
  */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
 #endif
 
 #include <poll.h>
+#include <torc/driver.h>
 #include <torc/torc.h>
+#include <unistd.h>
 
 #include "play.h"
 
@@ -36,6 +38,18 @@ static void lib_tear_down(struct bench_job *job)
 	job->state = NULL;
 }
 
+static int lib_create(const struct bench_job *job, int index,
+		      const struct torc_topic_options *options,
+		      struct torc_topic **ret)
+{
+	char address[64] = "anon:";
+
+	if (job->system == &bench_dev)
+		snprintf(address, sizeof(address), "dev:torc-bench-%d/%d",
+			 (int)getpid(), index);
+	return torc_topic_open(NULL, address, options, ret);
+}
+
 static int lib_set_up(struct bench_job *job)
 {
 	struct torc_topic_options options = {
@@ -48,12 +62,13 @@ static int lib_set_up(struct bench_job *job)
 	if (!state)
 		return -ENOMEM;
 	job->state = state;
-	if (job->system == &bench_torc_mp)
+	if (job->system == &bench_torc_mp || job->mode == BENCH_MPSC)
 		options.flags |= TORC_MANY;
-	if (job->subscribers > 64)
+	/* More than the default of any kind of topic. */
+	if (job->subscribers > 16)
 		options.subscribers = (uint32_t)job->subscribers;
 	for (int i = 0; !r && i < (job->mode == BENCH_RTT ? 2 : 1); i++)
-		r = torc_topic_open(NULL, "anon:", &options, &state->topics[i]);
+		r = lib_create(job, i, &options, &state->topics[i]);
 	if (r)
 		lib_tear_down(job);
 	return r;
@@ -189,6 +204,27 @@ const struct bench_system bench_torc_mp = {
 	.what = "libtorc, topics with many publishers",
 	.modes = BENCH_BIT(BENCH_RTT) | BENCH_BIT(BENCH_THROUGHPUT) |
 		 BENCH_BIT(BENCH_FANOUT) | BENCH_BIT(BENCH_MPSC),
+	.set_up = lib_set_up,
+	.run = lib_run,
+	.tear_down = lib_tear_down,
+};
+
+static const char *dev_missing(void)
+{
+	if (!access(TORC_DRIVER_CONTROL, R_OK | W_OK))
+		return NULL;
+	return errno == ENOENT ?
+		       "the driver is not loaded (modprobe torc)" :
+		       "only who may open " TORC_DRIVER_CONTROL " makes topics";
+}
+
+const struct bench_system bench_dev = {
+	.name = "dev",
+	.what = "libtorc, topics of the driver (mpsc: with many publishers)",
+	.modes = BENCH_BIT(BENCH_RTT) | BENCH_BIT(BENCH_THROUGHPUT) |
+		 BENCH_BIT(BENCH_FANOUT) | BENCH_BIT(BENCH_MPSC) |
+		 BENCH_BIT(BENCH_WAKE),
+	.missing = dev_missing,
 	.set_up = lib_set_up,
 	.run = lib_run,
 	.tear_down = lib_tear_down,
