@@ -130,6 +130,10 @@ static int explain_create(const struct torc_topic *topic, int error)
 	case -E2BIG:
 		return torc_fail(error, "%s: larger than the driver lets you "
 				 "have (max_bytes)", topic->name);
+	case -EDQUOT:
+		return torc_fail(error, "%s: with your other topics larger than "
+				 "the driver lets you have (max_user_bytes)",
+				 topic->name);
 	default:
 		return torc_fail(error, "%s: cannot make it: %s", topic->name,
 				 strerrordesc_np(-error));

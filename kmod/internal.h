@@ -6,6 +6,7 @@
  *	topic.c		topics: making, finding, removing
  *	memory.c	what holds the bytes, and how it gets into processes
  *	user.c		bytes that a process holds
+ *	limits.c	how much processes may have
  *	node.c		the files of a topic's node
  *	publish.c	publishing and waking
  *	listen.c	a thread that receives
@@ -60,6 +61,15 @@ int torc_memory_map(struct torc_memory *memory, struct vm_area_struct *vma);
 int torc_user_pin(struct torc_memory *memory, u64 address);
 void torc_user_unpin(struct torc_memory *memory);
 
+/* ---- limits.c ----------------------------------------------------------- */
+
+/*
+ * Count @size bytes as the user's, by order of the current process.  0; -E2BIG: too
+ * much for a topic; -EDQUOT: too much for the user; -ENOMEM.
+ */
+int torc_charge(kuid_t uid, u64 size);
+void torc_uncharge(kuid_t uid, u64 size);
+
 /* ---- topic.c ------------------------------------------------------------ */
 
 /* Slot 0 shares its page with the wait words; 1 is the listener's. */
@@ -84,6 +94,7 @@ struct torc_topic {
 	kuid_t uid;
 	kgid_t gid;
 
+	u64 charged;			/* bytes, to uid */
 	struct torc_memory memory;
 	struct torc_constants_shm constants;
 	struct torc_ring ring;
@@ -116,19 +127,17 @@ extern unsigned int torc_max_topics;
 int torc_topics_init(unsigned int major);
 void torc_topics_exit(void);
 
-/* Memory of the calling process, for TORC_MEMORY_USER. */
-struct torc_user_area {
-	u64 address;
-	u64 size;
+/* The process that makes a topic. */
+struct torc_maker {
+	kuid_t uid;		/* to whom the node belongs */
+	kgid_t gid;
+	u64 address;		/* TORC_MEMORY_USER: its memory, */
+	u64 size;		/* so many bytes */
 };
 
-/*
- * As torc_topic_create(), with one user, for the node to belong to @uid, @gid.
- * @area: NULL if there is none.
- */
+/* As torc_topic_create(), with one user.  @maker: NULL if it is a driver. */
 struct torc_topic *torc_topic_new(const struct torc_topic_config *config,
-				  const struct torc_user_area *area,
-				  kuid_t uid, kgid_t gid);
+				  const struct torc_maker *maker);
 /* One user more of a topic; false if it is gone. */
 bool torc_topic_use(struct torc_topic *topic);
 /* -ENOENT, -EPERM */

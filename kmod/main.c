@@ -5,7 +5,6 @@
  */
 #include "internal.h"
 
-#include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/debugfs.h>
 #include <linux/miscdevice.h>
@@ -20,11 +19,6 @@ MODULE_PARM_DESC(major, "device number of topics; 0: any that is free");
 unsigned int torc_max_topics = 256;
 module_param_named(max_topics, torc_max_topics, uint, 0444);
 MODULE_PARM_DESC(max_topics, "how many topics there may be");
-
-static ulong max_bytes = 16 << 20;
-module_param(max_bytes, ulong, 0644);
-MODULE_PARM_DESC(max_bytes,
-		 "largest capacity for who has no CAP_SYS_RESOURCE");
 
 static char *topics[16];
 static int topics_count;
@@ -64,9 +58,7 @@ static int check_create(const struct torc_driver_create *create)
 	    memchr_inv(create->reserved, 0, sizeof(create->reserved)))
 		return -EINVAL;
 	if (create->publishers > TORC_PUBLISHERS_MAX - 1 ||
-	    create->subscribers > TORC_SUBSCRIBERS_MAX - TORC_SLOT_FIRST ||
-	    (max(create->capacity, create->size) > max_bytes &&
-	     !capable(CAP_SYS_RESOURCE)))
+	    create->subscribers > TORC_SUBSCRIBERS_MAX - TORC_SLOT_FIRST)
 		return -E2BIG;
 	return 0;
 }
@@ -75,7 +67,7 @@ static int control_create(struct file *file, const void __user *argument)
 {
 	struct torc_driver_create *create;
 	struct torc_topic_config config;
-	struct torc_user_area area;
+	struct torc_maker maker;
 	struct torc_topic *topic;
 	int r;
 
@@ -96,11 +88,13 @@ static int control_create(struct file *file, const void __user *argument)
 		.publishers = create->publishers,
 		.subscribers = create->subscribers,
 	};
-	area = (struct torc_user_area){ create->address, create->size };
-	topic = torc_topic_new(&config,
-			       create->memory == TORC_MEMORY_USER ? &area :
-								    NULL,
-			       current_fsuid(), current_fsgid());
+	maker = (struct torc_maker){
+		.uid = current_fsuid(),
+		.gid = current_fsgid(),
+		.address = create->address,
+		.size = create->size,
+	};
+	topic = torc_topic_new(&config, &maker);
 	if (IS_ERR(topic)) {
 		r = PTR_ERR(topic);
 		goto out;

@@ -130,22 +130,22 @@ static u64 topic_size(const struct torc_constants_shm *constants)
 
 /* For an area that is given, and perhaps for the capacity that fits into it. */
 static int user_constants(const struct torc_topic_config *wanted,
-			  const struct torc_user_area *area,
+			  const struct torc_maker *maker,
 			  struct torc_constants_shm *ret)
 {
 	struct torc_topic_config config = *wanted;
 	int r;
 
 	if (config.flags != TORC_DRIVER_PUBLISHES ||
-	    !IS_ALIGNED(area->address, PAGE_SIZE) ||
-	    !IS_ALIGNED(area->size, PAGE_SIZE) ||
-	    area->size > ULONG_MAX - area->address)
+	    !IS_ALIGNED(maker->address, PAGE_SIZE) ||
+	    !IS_ALIGNED(maker->size, PAGE_SIZE) ||
+	    maker->size > ULONG_MAX - maker->address)
 		return -EINVAL;
 	if (!wanted->capacity)
-		config.capacity = rounddown_pow_of_two(area->size | 1);
+		config.capacity = rounddown_pow_of_two(maker->size | 1);
 	do {
 		r = topic_constants(&config, ret);
-		if (r || topic_size(ret) <= area->size)
+		if (r || topic_size(ret) <= maker->size)
 			return r;
 		config.capacity /= 2;
 	} while (!wanted->capacity && config.capacity >= TORC_CAPACITY_MIN);
@@ -154,20 +154,26 @@ static int user_constants(const struct torc_topic_config *wanted,
 
 static int topic_memory(struct torc_topic *topic,
 			const struct torc_topic_config *config,
-			const struct torc_user_area *area)
+			const struct torc_maker *maker)
 {
 	struct torc_constants_shm *c = &topic->constants;
 	void *base;
 	int r;
 
+	if (maker) {
+		r = torc_charge(maker->uid, topic_size(c));
+		if (r)
+			return r;
+		topic->charged = topic_size(c);
+	}
 	if (topic_size(c) > (u64)totalram_pages() << PAGE_SHIFT)
 		return -ENOMEM;
 	r = torc_memory_alloc(&topic->memory, topic_size(c), config->memory,
-			      config->cache, area ? area->address : 0);
+			      config->cache, maker ? maker->address : 0);
 	if (r)
 		return r;
 	base = topic->memory.base;
-	if (area)
+	if (config->memory == TORC_MEMORY_USER)
 		memset(base, 0, topic_size(c));
 	torc_ring_format(c, base, base + c->ring_size);
 	torc_ring_view(&topic->ring, c, base, base + c->ring_size);
@@ -183,6 +189,8 @@ static void topic_free(struct device *dev)
 	struct torc_topic *topic = container_of(dev, struct torc_topic, dev);
 
 	torc_memory_free(&topic->memory);
+	if (topic->charged)
+		torc_uncharge(topic->uid, topic->charged);
 	if (dev->devt)
 		ida_free(&minors, MINOR(dev->devt) - MINOR(first_device));
 	kvfree(topic);
@@ -236,8 +244,8 @@ static void topic_unlink(struct torc_topic *topic)
 }
 
 static void topic_init(struct torc_topic *topic,
-		       const struct torc_topic_config *config, kuid_t uid,
-		       kgid_t gid)
+		       const struct torc_topic_config *config,
+		       const struct torc_maker *maker)
 {
 	int i;
 
@@ -250,8 +258,8 @@ static void topic_init(struct torc_topic *topic,
 	strscpy(topic->name, config->name, sizeof(topic->name));
 	topic->flags = config->flags;
 	topic->mode = config->mode ?: 0600;
-	topic->uid = uid;
-	topic->gid = gid;
+	topic->uid = maker ? maker->uid : GLOBAL_ROOT_UID;
+	topic->gid = maker ? maker->gid : GLOBAL_ROOT_GID;
 	topic->users = 1;
 	raw_spin_lock_init(&topic->publishing);
 	mutex_init(&topic->writing);
@@ -291,9 +299,9 @@ static int topic_link(struct torc_topic *topic)
 }
 
 struct torc_topic *torc_topic_new(const struct torc_topic_config *config,
-				  const struct torc_user_area *area,
-				  kuid_t uid, kgid_t gid)
+				  const struct torc_maker *maker)
 {
+	bool user = config->memory == TORC_MEMORY_USER;
 	struct torc_constants_shm constants;
 	struct torc_topic *topic;
 	int r;
@@ -301,10 +309,9 @@ struct torc_topic *torc_topic_new(const struct torc_topic_config *config,
 	if (!name_is_good(config->name) || config->mode & ~0777 ||
 	    (config->cache != TORC_CACHE_WB &&
 	     config->memory != TORC_MEMORY_CONTIG) ||
-	    config->cache > TORC_CACHE_UC ||
-	    (config->memory == TORC_MEMORY_USER) != !!area)
+	    config->cache > TORC_CACHE_UC || (user && !maker))
 		return ERR_PTR(-EINVAL);
-	r = area ? user_constants(config, area, &constants) :
+	r = user ? user_constants(config, maker, &constants) :
 		   topic_constants(config, &constants);
 	if (r)
 		return ERR_PTR(r);
@@ -312,8 +319,8 @@ struct torc_topic *torc_topic_new(const struct torc_topic_config *config,
 	if (!topic)
 		return ERR_PTR(-ENOMEM);
 	topic->constants = constants;
-	topic_init(topic, config, uid, gid);
-	r = topic_memory(topic, config, area);
+	topic_init(topic, config, maker);
+	r = topic_memory(topic, config, maker);
 	if (!r) {
 		mutex_lock(&torc_topics_lock);
 		r = topic_link(topic);
@@ -373,7 +380,7 @@ struct torc_topic *torc_topic_create(const struct torc_topic_config *config)
 {
 	if (!config->name)
 		return ERR_PTR(-EINVAL);
-	return torc_topic_new(config, NULL, GLOBAL_ROOT_UID, GLOBAL_ROOT_GID);
+	return torc_topic_new(config, NULL);
 }
 EXPORT_SYMBOL_GPL(torc_topic_create);
 

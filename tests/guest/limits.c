@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Goal: who may make topics, and how large: by default root alone; others, once
+ * they are let, as much as max_bytes and max_user_bytes say, counted as what is
+ * really held, and given back with it.
+ * Method: as users without rights, on a control node that is open to all for the
+ * time of a test.
+ */
+#include "device.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PIECE (8ull << 20)	/* of what a user may have in all */
+#define PIECES_MAX 64
+#define ANOTHER (NOBODY - 1)
+
+/* Everybody may make topics, or root alone again. */
+static void let_others(bool allowed)
+{
+	CHECK(!seteuid(0) && !setegid(0));
+	CHECK(!chmod(TORC_DRIVER_CONTROL, allowed ? 0666 : 0600));
+}
+
+/* Go on without root's rights. */
+static void become(uint32_t user)
+{
+	CHECK(!seteuid(0) && !setegid(user) && !seteuid(user));
+}
+
+static uint64_t parameter(const char *name)
+{
+	unsigned long long value = 0;
+	char path[100];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/module/torc/parameters/%s", name);
+	file = fopen(path, "re");
+	CHECK(file && fscanf(file, "%llu", &value) == 1);
+	fclose(file);
+	return value;
+}
+
+/* What keeps a new topic, or -1 and errno. */
+static int make(uint64_t capacity)
+{
+	struct torc_driver_create request = device_request(TORC_MEMORY_SHMEM, 0);
+	int fd = open(TORC_DRIVER_CONTROL, O_RDWR | O_CLOEXEC), error;
+
+	CHECK(fd >= 0);
+	request.capacity = capacity;
+	if (!ioctl(fd, TORC_IOC_CREATE, &request))
+		return fd;
+	error = errno;
+	close(fd);
+	errno = error;
+	return -1;
+}
+
+/* As many pieces as there may be. */
+static int take_all(int fds[PIECES_MAX])
+{
+	int count = 0;
+
+	while ((fds[count] = make(PIECE)) >= 0) {
+		count++;
+		CHECK(count < PIECES_MAX);
+	}
+	CHECK_EQ(errno, EDQUOT);
+	return count;
+}
+
+static void give_back(const int *fds, int count)
+{
+	while (count)
+		close(fds[--count]);
+}
+
+TEST(who_makes_a_topic_owns_it_and_no_other)
+{
+	struct torc_driver_name name;
+	struct device roots, d;
+	struct stat st;
+
+	device_make(&roots, TORC_MEMORY_SHMEM, 0, 0600);
+	become(NOBODY);
+	CHECK_FAILS(EACCES, open(TORC_DRIVER_CONTROL, O_RDWR));
+	let_others(true);
+	become(NOBODY);
+	device_make(&d, TORC_MEMORY_SHMEM, 0, 0640);
+	CHECK(!stat(d.path, &st));
+	CHECK_EQ(st.st_uid, NOBODY);
+	CHECK_EQ(st.st_gid, NOBODY);
+	CHECK_EQ(st.st_mode & 0777, 0640);
+	memcpy(name.name, roots.name, sizeof(name.name));
+	CHECK_FAILS(EPERM, ioctl(d.control, TORC_IOC_REMOVE, &name));
+	memcpy(name.name, d.name, sizeof(name.name));
+	CHECK(!ioctl(d.control, TORC_IOC_REMOVE, &name));
+	device_end(&d);
+	let_others(false);
+	device_end(&roots);
+}
+
+TEST(a_topic_is_at_most_so_large_with_all_that_belongs_to_it)
+{
+	uint64_t most = parameter("max_bytes");
+	int fd;
+
+	let_others(true);
+	become(NOBODY);
+	CHECK_FAILS(E2BIG, make(2 * most));
+	/* Rounded up it is max_bytes, and cursors come on top. */
+	CHECK_FAILS(E2BIG, make(most / 2 + 1));
+	fd = make(most / 2);
+	CHECK(fd >= 0);
+	close(fd);
+	let_others(false);
+	fd = make(2 * most);
+	CHECK(fd >= 0);
+	close(fd);
+}
+
+TEST(a_users_topics_are_at_most_so_large_together)
+{
+	int fds[PIECES_MAX], others[PIECES_MAX];
+	int count, most = (int)(parameter("max_user_bytes") / PIECE);
+
+	let_others(true);
+	for (int round = 0; round < 3; round++) {
+		become(NOBODY);
+		count = take_all(fds);
+		/* Eight times what a piece has besides its records is less. */
+		CHECK_EQ(count, most - 1);
+		become(ANOTHER);
+		CHECK_EQ(take_all(others), count);
+		give_back(others, count);
+		become(NOBODY);
+		close(fds[0]);
+		fds[0] = make(PIECE);
+		CHECK(fds[0] >= 0);
+		CHECK_FAILS(EDQUOT, make(PIECE));
+		give_back(fds, count);
+	}
+	let_others(false);
+}
+
+static void take_all_and_die(const void *unused)
+{
+	int fds[PIECES_MAX];
+
+	(void)unused;
+	take_all(fds);
+	kill(getpid(), SIGKILL);
+}
+
+TEST(what_a_killed_process_had_is_had_back)
+{
+	int fds[PIECES_MAX];
+
+	let_others(true);
+	become(NOBODY);
+	for (int round = 0; round < 3; round++)
+		CHECK_EQ(child_end(child_start(take_all_and_die, NULL)),
+			 -SIGKILL);
+	CHECK(take_all(fds) > 1);
+	let_others(false);
+}
+
+TEST(what_is_mapped_counts_though_its_node_is_gone)
+{
+	struct torc_driver_create request = device_request(TORC_MEMORY_FAULT, 0);
+	int fds[PIECES_MAX], count;
+	struct torc_driver_name name;
+	struct device d;
+	void *at;
+
+	let_others(true);
+	become(NOBODY);
+	count = take_all(fds);
+	give_back(fds, count);
+	request.capacity = PIECE;
+	device_make_as(&d, &request);
+	at = device_map(d.fd, 0, PAGE, PROT_READ);
+	CHECK(at != MAP_FAILED);
+	memcpy(name.name, d.name, sizeof(name.name));
+	CHECK(!ioctl(d.control, TORC_IOC_REMOVE, &name));
+	device_end(&d);
+	CHECK_EQ(take_all(fds), count - 1);
+	give_back(fds, count - 1);
+	munmap(at, PAGE);
+	CHECK_EQ(take_all(fds), count);
+	let_others(false);
+}
+
+TEST(a_topic_that_could_not_be_made_does_not_count)
+{
+	struct torc_driver_create request = device_request(TORC_MEMORY_USER,
+							   TORC_DRIVER_PUBLISHES);
+	int fds[PIECES_MAX], count, fd;
+
+	let_others(true);
+	become(NOBODY);
+	count = take_all(fds);
+	give_back(fds, count);
+	/* There is nothing. */
+	request.capacity = 0;
+	request.address = PAGE;
+	request.size = PIECE;
+	fd = open(TORC_DRIVER_CONTROL, O_RDWR | O_CLOEXEC);
+	for (int i = 0; i < 2 * count; i++)
+		CHECK_FAILS(EFAULT, ioctl(fd, TORC_IOC_CREATE, &request));
+	close(fd);
+	CHECK_EQ(take_all(fds), count);
+	let_others(false);
+}
