@@ -330,8 +330,6 @@ static inline uint64_t torc_checks_size(uint64_t capacity)
  * committed. */
 void torc_check_note(const struct torc_ring *ring, uint64_t position,
 		     uint64_t header);
-/* Bytes of the record at @position, if it is an intact message; else 0. */
-uint64_t torc_check_message(const struct torc_ring *ring, uint64_t position);
 
 /* What is left in a ring in which nobody takes part. */
 struct torc_salvage {

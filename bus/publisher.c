@@ -127,8 +127,7 @@ static __attribute__((noinline)) int reserve_slowly(struct torc_publisher *pub,
 	while (r == -EAGAIN) {
 		r = torc_pub_make_room(&attempt);
 		if (r)
-			return r == -EPROTO ? explain(pub, r, length)
-					    : r;
+			return explain(pub, r, length);
 		r = try_reserve(pub, length, ret_payload);
 	}
 	return r ? explain(pub, r, length) : 0;
@@ -390,7 +389,7 @@ static int join(struct torc_publisher *pub)
 
 	r = take_slot_patiently(pub);
 	if (r)
-		return r == -EPROTO ? explain(pub, r, 0) : r;
+		return explain(pub, r, 0);
 	r = pub->many ? torc_mp_init(&pub->mp, ring, pub->slot_index)
 		      : torc_sp_init(&pub->sp, ring);
 	if (r)
@@ -399,31 +398,39 @@ static int join(struct torc_publisher *pub)
 	return 0;
 }
 
+static int check_options(const struct torc_topic *topic,
+			 const struct torc_pub_options *options,
+			 struct torc_patience *ret_patience)
+{
+	int r = torc_check_reserved(topic->name, options->reserved,
+				    sizeof(options->reserved));
+
+	if (!r && options->full > TORC_FULL_EVICT)
+		r = torc_fail(-EINVAL, "%s: no such way to be full: %u",
+			      topic->name, (unsigned int)options->full);
+	return r ? r : torc_patience_init(ret_patience, topic->name,
+					  options->wait);
+}
+
 int torc_pub_open(struct torc_topic *topic,
 		  const struct torc_pub_options *options,
 		  struct torc_publisher **ret_pub)
 {
+	static const struct torc_pub_options defaults;
+	struct torc_patience patience;
 	struct torc_publisher *pub;
-	int r = options ? torc_check_reserved(topic->name, options->reserved,
-					      sizeof(options->reserved))
-			: 0;
+	int r;
 
+	if (!options)
+		options = &defaults;
+	r = check_options(topic, options, &patience);
 	if (r)
 		return r;
 	pub = calloc(1, sizeof(*pub));
 	if (!pub)
 		return torc_fail(-ENOMEM, "%s: out of memory", topic->name);
-	if (options)
-		pub->options = *options;
-	r = pub->options.full > TORC_FULL_EVICT
-		    ? torc_fail(-EINVAL, "%s: no such way to be full",
-				topic->name)
-		    : torc_patience_init(&pub->patience, topic->name,
-					 pub->options.wait);
-	if (r) {
-		free(pub);
-		return r;
-	}
+	pub->options = *options;
+	pub->patience = patience;
 	pub->forkable.fds[0] = pub->forkable.fds[1] = -1;
 	pub->topic = torc_topic_ref(topic);
 	torc_forkable_add(&pub->forkable);

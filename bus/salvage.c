@@ -58,7 +58,8 @@ void torc_check_note(const struct torc_ring *ring, uint64_t position,
 			   check_word(ring, position, header));
 }
 
-uint64_t torc_check_message(const struct torc_ring *ring, uint64_t position)
+/* Bytes of the record at @position, if it is an intact message; else 0. */
+static uint64_t check_message(const struct torc_ring *ring, uint64_t position)
 {
 	uint64_t header = *torc_header_at(ring, position), size;
 
@@ -92,7 +93,7 @@ static uint64_t newest_end(const struct torc_ring *ring, uint64_t tail)
 
 	for (uint64_t i = 0; i < ring->capacity / TORC_RECORD_ALIGN; i++) {
 		position = position_of(ring, i, tail);
-		size = torc_check_message(ring, position);
+		size = check_message(ring, position);
 		if (!size || (found &&
 			      torc_distance(position + size, end) <= 0))
 			continue;
@@ -183,7 +184,7 @@ void torc_salvage_find(const struct torc_ring *ring, uint64_t first,
 			found.sequence = count - found.messages;
 			numbered = true;
 		}
-		size = torc_check_message(ring, p);
+		size = check_message(ring, p);
 		if (size && size <= found.end - p) {
 			found.messages++;
 			continue;
@@ -208,7 +209,7 @@ int torc_salvage_each(const struct torc_ring *ring,
 	int r = 0;
 
 	for (uint64_t p = found->begin; p != found->end && !r; p += size) {
-		size = torc_check_message(ring, p);
+		size = check_message(ring, p);
 		if (!size || size > found->end - p) {
 			size = TORC_RECORD_ALIGN;
 			continue;

@@ -548,32 +548,39 @@ static int join(struct torc_subscriber *sub)
 	return 0;
 }
 
+static int check_options(const struct torc_topic *topic,
+			 const struct torc_sub_options *options,
+			 struct torc_patience *ret_patience)
+{
+	int r = torc_check_reserved(topic->name, options->reserved,
+				    sizeof(options->reserved));
+
+	if (!r && options->flags & ~(TORC_SUB_LOSSY | TORC_SUB_OLDEST))
+		r = torc_fail(-EINVAL, "%s: flags %#x make no sense",
+			      topic->name, options->flags);
+	return r ? r : torc_patience_init(ret_patience, topic->name,
+					  options->wait);
+}
+
 int torc_sub_open(struct torc_topic *topic,
 		  const struct torc_sub_options *options,
 		  struct torc_subscriber **ret_sub)
 {
+	static const struct torc_sub_options defaults;
+	struct torc_patience patience;
 	struct torc_subscriber *sub;
-	int r = options ? torc_check_reserved(topic->name, options->reserved,
-					      sizeof(options->reserved))
-			: 0;
+	int r;
 
+	if (!options)
+		options = &defaults;
+	r = check_options(topic, options, &patience);
 	if (r)
 		return r;
 	sub = calloc(1, sizeof(*sub));
 	if (!sub)
 		return torc_fail(-ENOMEM, "%s: out of memory", topic->name);
-	if (options)
-		sub->options = *options;
-	if (sub->options.flags & ~(TORC_SUB_LOSSY | TORC_SUB_OLDEST)) {
-		free(sub);
-		return torc_fail(-EINVAL, "%s: flags %#x make no sense",
-				 topic->name, options->flags);
-	}
-	r = torc_patience_init(&sub->patience, topic->name, sub->options.wait);
-	if (r) {
-		free(sub);
-		return r;
-	}
+	sub->options = *options;
+	sub->patience = patience;
 	sub->forkable.fds[0] = sub->forkable.fds[1] = -1;
 	sub->topic = torc_topic_ref(topic);
 	torc_forkable_add(&sub->forkable);

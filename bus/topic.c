@@ -230,6 +230,27 @@ static int open_or_create(const struct torc_mapping *mapping,
 			 name);
 }
 
+static int check_options(const char *address,
+			 const struct torc_topic_options *options)
+{
+	if (options->flags & ~(TORC_CREATE | TORC_EXCLUSIVE | TORC_MANY |
+			       TORC_PERSISTENT | TORC_INSPECT) ||
+	    (options->flags & TORC_INSPECT && options->flags & TORC_CREATE) ||
+	    (options->flags & (TORC_CREATE | TORC_EXCLUSIVE)) ==
+		    TORC_EXCLUSIVE)
+		return torc_fail(-EINVAL, "%s: flags %#x make no sense",
+				 address, options->flags);
+	if (options->memory & ~(TORC_MEMORY_HUGE | TORC_MEMORY_LOCKED |
+				TORC_MEMORY_PREFAULT | TORC_MEMORY_NUMA))
+		return torc_fail(-EINVAL, "%s: memory %#x makes no sense",
+				 address, options->memory);
+	if (options->sync > TORC_SYNC_COMMIT)
+		return torc_fail(-EINVAL, "%s: no such way to sync: %u", address,
+				 (unsigned int)options->sync);
+	return torc_check_reserved(address, options->reserved,
+				   sizeof(options->reserved));
+}
+
 int torc_topic_open(struct torc_bus *bus, const char *address,
 		    const struct torc_topic_options *options,
 		    struct torc_topic **ret_topic)
@@ -242,24 +263,9 @@ int torc_topic_open(struct torc_bus *bus, const char *address,
 
 	if (!options)
 		options = &defaults;
-	if (options->flags & ~(TORC_CREATE | TORC_EXCLUSIVE | TORC_MANY |
-			       TORC_PERSISTENT | TORC_INSPECT) ||
-	    (options->flags & TORC_INSPECT && options->flags & TORC_CREATE) ||
-	    (options->flags & (TORC_CREATE | TORC_EXCLUSIVE)) ==
-		    TORC_EXCLUSIVE)
-		return torc_fail(-EINVAL, "%s: flags %#x make no sense",
-				 address, options->flags);
-	r = torc_check_reserved(address, options->reserved,
-				sizeof(options->reserved));
-	if (r)
-		return r;
-	if (options->memory & ~(TORC_MEMORY_HUGE | TORC_MEMORY_LOCKED |
-				TORC_MEMORY_PREFAULT | TORC_MEMORY_NUMA))
-		return torc_fail(-EINVAL, "%s: memory %#x makes no sense",
-				 address, options->memory);
-	if (options->sync > TORC_SYNC_COMMIT)
-		return torc_fail(-EINVAL, "%s: no such way to sync", address);
-	r = torc_mapping_of(address, &mapping, &rest);
+	r = check_options(address, options);
+	if (!r)
+		r = torc_mapping_of(address, &mapping, &rest);
 	if (!r && options->sync && !mapping->disk)
 		r = torc_fail(-EINVAL, "%s: memory cannot be synced to a disk; "
 			      "make it a file:PATH", address);
