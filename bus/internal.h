@@ -240,6 +240,8 @@ int torc_constants_take(struct torc_topic *topic,
 			uint32_t flags);
 int torc_constants_load(struct torc_topic *topic, int fd, uint64_t size,
 			uint32_t flags);
+/* A new description of what @fd is open on, to lock bytes of; -errno. */
+int torc_open_again(int fd, int flags);
 /* Map a part of @fd; -errno. */
 int torc_map_part(const struct torc_topic *topic, int fd, uint64_t offset,
 		  uint64_t size, bool writable, void **ret);

@@ -5,6 +5,8 @@
  */
 #include "internal.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -109,6 +111,16 @@ int torc_constants_take(struct torc_topic *topic,
 				 "bytes; remove it and make it anew",
 				 topic->name, (unsigned long long)size);
 	return 0;
+}
+
+int torc_open_again(int fd, int flags)
+{
+	char path[40];
+	int again;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = open(path, flags | O_CLOEXEC);
+	return again < 0 ? -errno : again;
 }
 
 int torc_map_part(const struct torc_topic *topic, int fd, uint64_t offset,

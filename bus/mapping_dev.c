@@ -199,13 +199,8 @@ static int dev_remove(struct torc_topic *topic, const char *rest,
 static int dev_describe(struct torc_topic *topic, enum torc_object object,
 			int flags)
 {
-	char path[40];
-	int fd;
-
 	(void)object;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", topic->fd);
-	fd = open(path, flags | O_CLOEXEC | O_NONBLOCK);
-	return fd < 0 ? -errno : fd;
+	return torc_open_again(topic->fd, flags | O_NONBLOCK);
 }
 
 static void dev_release(struct torc_topic *topic)

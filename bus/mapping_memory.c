@@ -12,7 +12,6 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -31,17 +30,11 @@ static void format_block(const struct torc_constants_shm *constants, void *block
 			 (unsigned char *)block + constants->ring_size);
 }
 
-/* Locks of one object: a new description of the descriptor we have. */
 static int memory_describe(struct torc_topic *topic, enum torc_object object,
 			   int flags)
 {
-	char path[40];
-	int fd;
-
 	(void)object;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", topic->fd);
-	fd = open(path, flags | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	return torc_open_again(topic->fd, flags);
 }
 
 static void memory_release(struct torc_topic *topic)
@@ -147,7 +140,8 @@ static int fd_open(struct torc_topic *topic, const char *rest)
 				 "changes of its size, so not a topic's",
 				 topic->name);
 	if (fstat(topic->fd, &st))
-		return -errno;
+		return torc_fail(-errno, "%s: %s", topic->name,
+				 strerrordesc_np(errno));
 	return torc_constants_load(topic, topic->fd, (uint64_t)st.st_size,
 				   TORC_RING_ONE_BLOCK);
 }

@@ -322,20 +322,23 @@ int torc_set_fd(struct torc_set *set)
 
 /* ---- Members ------------------------------------------------------------ */
 
+static int grow_list(struct torc_seat ***list, uint32_t size)
+{
+	struct torc_seat **grown = realloc(*list, size * sizeof(*grown));
+
+	if (!grown)
+		return torc_fail(-ENOMEM, "out of memory");
+	*list = grown;
+	return 0;
+}
+
 static int grow(struct torc_set *set)
 {
 	uint32_t size = set->size ? 2 * set->size : 8;
-	struct torc_seat **lists[3] = { set->seats, set->warm, set->cooled };
 
-	for (int i = 0; i < 3; i++) {
-		struct torc_seat **list =
-			realloc(lists[i], size * sizeof(*list));
-
-		if (!list)
-			return torc_fail(-ENOMEM, "out of memory");
-		*(struct torc_seat ***[]){ &set->seats, &set->warm,
-					   &set->cooled }[i] = list;
-	}
+	if (grow_list(&set->seats, size) || grow_list(&set->warm, size) ||
+	    grow_list(&set->cooled, size))
+		return -ENOMEM;
 	for (uint32_t i = set->size; i < size; i++)
 		set->seats[i] = NULL;
 	set->size = size;
