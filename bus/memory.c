@@ -5,14 +5,13 @@
  */
 #include "internal.h"
 
+#include <linux/mempolicy.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-
-#ifdef HAVE_NUMA
-#include <numaif.h>
-#endif
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define HUGE_DEFAULT	(2ull << 20)
 #define HUGE_MAX	(4ull << 20)
@@ -48,26 +47,23 @@ static bool advice_is_taken(void)
 
 static int bind_to_node(const struct torc_topic *topic, void *base, size_t size)
 {
-#ifdef HAVE_NUMA
 	unsigned long nodes[16] = { 0 };
 	const unsigned int bits = 8 * sizeof(nodes[0]);
 	unsigned int node = topic->numa_node;
 
-	if (node < sizeof(nodes) * 8)
+	if (node < sizeof(nodes) * 8) {
 		nodes[node / bits] = 1ul << node % bits;
-	if (node < sizeof(nodes) * 8 &&
-	    !mbind(base, size, MPOL_BIND, nodes, sizeof(nodes) * 8,
-		   MPOL_MF_MOVE))
-		return 0;
+		if (!syscall(SYS_mbind, base, size, MPOL_BIND, nodes,
+			     sizeof(nodes) * 8, MPOL_MF_MOVE))
+			return 0;
+		if (errno == ENOSYS)
+			return torc_fail(-ENOTSUP, "%s: this kernel knows no "
+					 "NUMA nodes (CONFIG_NUMA); do not ask "
+					 "for one", topic->name);
+	}
 	return torc_fail(-EINVAL, "%s: cannot bind its memory to NUMA node %u; "
 			 "/sys/devices/system/node/online says which there are",
 			 topic->name, node);
-#else
-	(void)base;
-	(void)size;
-	return torc_fail(-ENOTSUP, "%s: NUMA nodes need libnuma, which this "
-			 "library was built without", topic->name);
-#endif
 }
 
 static int explain_lock(const struct torc_topic *topic, int error, size_t size)

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BLOCK		(256u << 10)	/* bytes read at once; fits the cache */
+#define BLOCK		(64u << 10)	/* bytes read at once; a pipe has no more */
 #define SPANS_MAX	1024
 #define FRAME_HEADER	4		/* u32, little-endian */
 

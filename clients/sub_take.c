@@ -12,10 +12,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define BATCH_BYTES	(256u << 10)	/* about as many, at most */
+#define BATCH_BYTES	(32u << 10)	/* about as many, at most */
 #define ROUND_BATCHES	16		/* before the next topic's turn */
 #define ROUND_TURNS	64		/* before the rest has its turn */
-#define BUFFER_BYTES	(256u << 10)	/* when output is written out */
+#define BUFFER_BYTES	(32u << 10)	/* when output is written out */
 
 static int failed(struct sub *sub, struct sub_topic *topic, int error)
 {

@@ -194,7 +194,7 @@ TORC_API int torc_bus_clean(struct torc_bus *bus);
 #define TORC_MEMORY_HUGE	1u
 #define TORC_MEMORY_LOCKED	2u	/* never swapped out: mlock() */
 #define TORC_MEMORY_PREFAULT	4u	/* there before it is touched */
-#define TORC_MEMORY_NUMA	8u	/* on numa_node; needs libnuma */
+#define TORC_MEMORY_NUMA	8u	/* on numa_node: mbind() */
 
 /* When what was published on a topic of file:PATH is written to the disk. */
 enum torc_sync {
