@@ -281,7 +281,10 @@ static int reopen(struct torc_topic *topic)
 				 "used, or it is a copy, and you may not mend "
 				 "it: %s", topic->name, strerrordesc_np(-fd));
 	r = torc_lock_set_patiently(fd, F_WRLCK, TORC_LOCK_LIFETIME);
-	if (!r)
+	if (r)
+		r = torc_fail(r, "%s: another process is making it anew, or has "
+			      "it locked; try again", topic->name);
+	else
 		r = reopen_locked(topic, fd);
 	close(fd);
 	return r;
@@ -411,10 +414,11 @@ static int file_open(struct torc_topic *topic, const char *rest)
 					 "name that it was made by",
 					 topic->name);
 		r = judge(topic);
-		if (r != CURRENT)
-			r = r < 0 ? r : reopen(topic);
-		else
-			r = 0;
+		if (r < 0)
+			return torc_fail(r, "%s: cannot tell whether it is of "
+					 "this boot: %s", topic->name,
+					 strerrordesc_np(-r));
+		r = r == CURRENT ? 0 : reopen(topic);
 	} while (r == -EAGAIN);
 	return r;
 }

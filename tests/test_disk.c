@@ -705,6 +705,25 @@ Test(disk, who_may_not_mend_a_topic_is_told_that_it_needs_it)
 
 /* ---- Making it larger --------------------------------------------------- */
 
+Test(disk, one_that_another_keeps_from_being_reopened_is_told_to_be_busy)
+{
+	struct torc_topic *topic = topic_open(address_of("a"), 0, 16384);
+	struct image image = image_take("a");
+	int fd;
+
+	torc_topic_close(topic);
+	image_write(&image, "copy");
+	fd = open(path_of("copy"), O_RDWR);
+	cr_assert_eq(torc_lock_set(fd, F_WRLCK, TORC_LOCK_LIFETIME, 1), 0);
+	FAILS(-EBUSY, "copy: another process",
+	      torc_topic_open(NULL, address_of("copy"), NULL, &topic));
+	close(fd);
+	torc_topic_close(open_it("copy"));
+	free(image.bytes);
+	remove_it("a");
+	remove_it("copy");
+}
+
 Test(disk, topic_is_made_larger_with_its_messages)
 {
 	for (int k = 0; k < 2; k++) {
