@@ -53,8 +53,6 @@ struct torc_ring {
 	uint32_t subscriber_stride;
 };
 
-
-
 /* Distance from position @b to position @a; positions may wrap. */
 static inline int64_t torc_distance(uint64_t a, uint64_t b)
 {
