@@ -11,6 +11,12 @@
  * for its reader (a full queue is one that will be read), and not in looking for
  * the file, of which it follows no symbolic link.
  *
+ * A bell of one subscriber alone answers the first ring with an eventfd, by which
+ * that publisher rings it from then on, and reaches it sooner.  Who has an eventfd
+ * can fill it and have the next writer block; so both see to it that the other is
+ * one who could kill them as well: a process of the same user and PID namespace
+ * (and network namespace, where the address to answer at is the publisher's).
+ *
  * What is lost (a death on the way, a bell that cannot be reached) is made up for
  * by the sleeper's timer; see set.c.
  */
@@ -21,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -34,6 +41,9 @@
 #define BELL_YOUNG_S	2
 
 #define FILE_SIZE	24
+
+/* An answer is there when the bell has been armed again, or never comes. */
+#define ANSWER_RINGS	3
 
 static void bell_file(uint64_t number, char file[FILE_SIZE])
 {
@@ -68,18 +78,99 @@ static int new_socket(void)
 	return fd < 0 ? -errno : fd;
 }
 
+/* ---- From an eventfd's owner to who rings it ---------------------------- */
+
+union control {
+	struct cmsghdr header;
+	char credentials[CMSG_SPACE(sizeof(struct ucred))];
+	char all[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
+};
+
+/*
+ * Is the next datagram from one who could kill us?  A descriptor that comes with it
+ * must not become ours before: even closing a strange one can block.
+ */
+static bool next_is_of_equal(int fd)
+{
+	union control control;
+	struct msghdr datagram = { .msg_control = &control,
+				   .msg_controllen =
+					   sizeof(control.credentials) };
+	struct cmsghdr *header;
+	struct ucred sender;
+
+	if (recvmsg(fd, &datagram, MSG_PEEK | MSG_DONTWAIT) < 0)
+		return false;
+	header = CMSG_FIRSTHDR(&datagram);
+	if (!header || header->cmsg_type != SCM_CREDENTIALS)
+		return false;
+	memcpy(&sender, CMSG_DATA(header), sizeof(sender));
+	return sender.uid == getuid() && torc_process_beside(sender.pid);
+}
+
+static void send_descriptor(int socket, int fd, struct sockaddr_un *to,
+			    socklen_t to_length)
+{
+	union control control = { .all = { 0 } };
+	struct msghdr datagram = { .msg_name = to, .msg_namelen = to_length,
+				   .msg_control = &control,
+				   .msg_controllen = CMSG_SPACE(sizeof(fd)) };
+
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	sendmsg(socket, &datagram, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* The descriptor in the next datagram, which is of an equal; -1 if none is. */
+static int receive_descriptor(int socket)
+{
+	union control control;
+	struct msghdr datagram = { .msg_control = &control,
+				   .msg_controllen = sizeof(control) };
+	int fd = -1;
+
+	if (recvmsg(socket, &datagram, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+		return -1;
+	for (struct cmsghdr *header = CMSG_FIRSTHDR(&datagram); header;
+	     header = CMSG_NXTHDR(&datagram, header))
+		if (header->cmsg_type == SCM_RIGHTS)
+			memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	return fd;
+}
+
+static bool is_eventfd(int fd)
+{
+	static const char is[] = "anon_inode:[eventfd]";
+	char path[32], target[sizeof(is)];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return readlink(path, target, sizeof(target)) == sizeof(is) - 1 &&
+	       !memcmp(target, is, sizeof(is) - 1);
+}
+
+static void want_credentials(int socket)
+{
+	const int yes = 1;
+
+	/* This also gives a socket that calls an address to be answered at. */
+	setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes));
+}
+
 /* ---- Being rung --------------------------------------------------------- */
 
 /* A socket, for the topics of one bus or for those of none. */
 struct torc_bell_socket {
-	struct torc_forkable forkable;	/* fds[0] */
+	struct torc_forkable forkable;	/* fds: it, its eventfd or -1 */
 	struct torc_bus *bus;
 	struct torc_bell_socket *next;
 };
 
-int torc_bell_init(struct torc_bell *bell)
+int torc_bell_init(struct torc_bell *bell, bool alone)
 {
 	bell->sockets = NULL;
+	bell->alone = alone;
 	do {
 		if (getrandom(&bell->number, sizeof(bell->number), 0) !=
 		    sizeof(bell->number))
@@ -128,6 +219,23 @@ static void socket_close(const struct torc_bell *bell,
 	free(s);
 }
 
+/* Without one, datagrams do. */
+static void add_eventfd(struct torc_bell_socket *s, int epoll_fd)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int *fd = &s->forkable.fds[1];
+
+	torc_fork_hold();
+	*fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (*fd >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, *fd, &event)) {
+		close(*fd);
+		*fd = -1;
+	}
+	torc_fork_allow();
+	if (*fd >= 0)
+		want_credentials(s->forkable.fds[0]);
+}
+
 int torc_bell_hang(struct torc_bell *bell, struct torc_bus *bus, int epoll_fd)
 {
 	struct epoll_event event = { .events = EPOLLIN };
@@ -155,16 +263,45 @@ int torc_bell_hang(struct torc_bell *bell, struct torc_bus *bus, int epoll_fd)
 		socket_close(bell, s);
 		return r;
 	}
+	if (bell->alone)
+		add_eventfd(s, epoll_fd);
 	s->next = bell->sockets;
 	bell->sockets = s;
 	return 0;
 }
 
+/* Was it rung?  The first time by this publisher, tell it of the eventfd. */
+static bool hear_alone(const struct torc_bell_socket *s)
+{
+	const int *fds = s->forkable.fds;
+	struct sockaddr_un from;
+	socklen_t length = sizeof(from);
+	uint64_t rings;
+	bool answer;
+
+	if (read(fds[1], &rings, sizeof(rings)) == sizeof(rings))
+		return true;
+	answer = next_is_of_equal(fds[0]);
+	if (recvfrom(fds[0], &(uint32_t){ 0 }, sizeof(uint32_t), MSG_DONTWAIT,
+		     (struct sockaddr *)&from, &length) < 0)
+		return false;
+	if (answer && length > sizeof(from.sun_family))
+		send_descriptor(fds[0], fds[1], &from, length);
+	return true;
+}
+
+static bool hear_one_of_many(const struct torc_bell_socket *s,
+			     uint32_t *ret_hint)
+{
+	return recv(s->forkable.fds[0], ret_hint, sizeof(*ret_hint),
+		    MSG_DONTWAIT) == sizeof(*ret_hint);
+}
+
 bool torc_bell_hear(struct torc_bell *bell, uint32_t *ret_hint)
 {
 	for (struct torc_bell_socket *s = bell->sockets; s; s = s->next)
-		if (recv(s->forkable.fds[0], ret_hint, sizeof(*ret_hint),
-			 MSG_DONTWAIT) == sizeof(*ret_hint))
+		if (s->forkable.fds[1] >= 0 ? hear_alone(s)
+					    : hear_one_of_many(s, ret_hint))
 			return true;
 	return false;
 }
@@ -182,13 +319,18 @@ void torc_bell_fini(struct torc_bell *bell)
 
 /* ---- Ringing ------------------------------------------------------------ */
 
-/* Sockets connected to bells, by the subscribers' slots. */
+/* To a bell. */
+struct line {
+	uint64_t number;	/* the bell's; 0: none */
+	int fd;			/* a socket connected to it, or its eventfd */
+	bool direct;		/* the latter */
+	unsigned int rings;	/* while we may be told of that */
+};
+
+/* By the subscribers' slots. */
 struct torc_ringer {
 	uint32_t count;
-	struct {
-		uint64_t number;	/* 0: none */
-		int fd;
-	} lines[];
+	struct line lines[];
 };
 
 static int connect_to(int fd, struct torc_bus *bus, uint64_t number)
@@ -215,48 +357,67 @@ static int connect_to(int fd, struct torc_bus *bus, uint64_t number)
 	return r;
 }
 
-static void hang_up(struct torc_ringer *ringer, uint32_t slot)
+static void hang_up(struct line *line)
 {
-	if (ringer->lines[slot].number)
-		close(ringer->lines[slot].fd);
-	ringer->lines[slot].number = 0;
+	if (line->number)
+		close(line->fd);
+	line->number = 0;
 }
 
-static int line_to(struct torc_ringer *ringer, uint32_t slot,
-		   struct torc_bus *bus, uint64_t number)
+static int call(struct line *line, struct torc_bus *bus, uint64_t number)
 {
 	int r, fd;
 
-	if (ringer->lines[slot].number == number)
-		return ringer->lines[slot].fd;
-	hang_up(ringer, slot);
+	if (line->number == number)
+		return 0;
+	hang_up(line);
 	fd = new_socket();
 	if (fd < 0)
 		return fd;
+	want_credentials(fd);
 	r = connect_to(fd, bus, number);
 	if (r) {
 		close(fd);
 		return r;
 	}
-	ringer->lines[slot].number = number;
-	ringer->lines[slot].fd = fd;
-	return fd;
+	*line = (struct line){ .number = number, .fd = fd };
+	return 0;
 }
 
-static void ring(struct torc_ringer *ringer, const struct torc_topic *topic,
-		 struct torc_subscriber_slot_shm *slot, uint32_t index)
+/* Has the bell told us of its eventfd? */
+static void look_for_answer(struct line *line)
+{
+	int fd;
+
+	if (!next_is_of_equal(line->fd))
+		return;
+	fd = receive_descriptor(line->fd);
+	if (fd >= 0 && is_eventfd(fd)) {
+		close(line->fd);
+		line->fd = fd;
+		line->direct = true;
+	} else if (fd >= 0) {
+		close(fd);
+	}
+}
+
+static void ring(struct line *line, struct torc_bus *bus,
+		 struct torc_subscriber_slot_shm *slot)
 {
 	uint64_t number = torc_load_relaxed(&slot->bell);
 	uint32_t hint = torc_load_relaxed(&slot->bell_hint);
-	int fd;
 
-	if (!number)
+	if (!number || call(line, bus, number))
 		return;
-	fd = line_to(ringer, index, topic->place.bus, number);
-	if (fd >= 0 && send(fd, &hint, sizeof(hint),
-			    MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
-	    errno == ECONNREFUSED)
-		hang_up(ringer, index);
+	if (!line->direct && line->rings && line->rings < ANSWER_RINGS)
+		look_for_answer(line);
+	line->rings++;
+	if (line->direct)
+		/* If it is full it is readable. */
+		eventfd_write(line->fd, 1);
+	else if (send(line->fd, &hint, sizeof(hint),
+		      MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == ECONNREFUSED)
+		hang_up(line);
 }
 
 static struct torc_ringer *ringer_new(uint32_t count)
@@ -287,7 +448,7 @@ void torc_bells_ring(struct torc_ringer **ringer,
 		if (!*ringer)
 			*ringer = ringer_new(of->subscribers);
 		if (*ringer)
-			ring(*ringer, topic, slot, i);
+			ring(&(*ringer)->lines[i], topic->place.bus, slot);
 	}
 }
 
@@ -296,7 +457,7 @@ struct torc_ringer *torc_ringer_free(struct torc_ringer *ringer)
 	if (!ringer)
 		return NULL;
 	for (uint32_t i = 0; i < ringer->count; i++)
-		hang_up(ringer, i);
+		hang_up(&ringer->lines[i]);
 	free(ringer);
 	return NULL;
 }

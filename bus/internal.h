@@ -58,6 +58,9 @@ void torc_process_self(struct torc_process *ret);
 /* 1; 0 if it has ended; -1 if its PID cannot be judged here. */
 int torc_process_alive(const struct torc_process *process);
 
+/* Is @pid, which we see, in our PID and network namespaces, and so sees us? */
+bool torc_process_beside(pid_t pid);
+
 /* 1 by a signal or a debugger; 0; -1 if it cannot be told. */
 int torc_process_stopped(const struct torc_process *process);
 
@@ -445,6 +448,9 @@ bool torc_sub_skip_dead(struct torc_subscriber *sub);
 
 /* ---- set.c -------------------------------------------------------------- */
 
+/* A set of @sub alone, for a descriptor. */
+int torc_set_open_alone(struct torc_subscriber *sub, enum torc_wait wait,
+			struct torc_set **ret_set);
 /* The one member of @set has nothing to say: let the descriptor rest. */
 void torc_set_settle(struct torc_set *set);
 
@@ -459,10 +465,11 @@ struct torc_ringer;
 
 struct torc_bell {
 	uint64_t number;
+	bool alone;	/* of one subscriber: hints say nothing */
 	struct torc_bell_socket *sockets;
 };
 
-int torc_bell_init(struct torc_bell *bell);
+int torc_bell_init(struct torc_bell *bell, bool alone);
 void torc_bell_fini(struct torc_bell *bell);
 /*
  * Let publishers of the topics on @bus, or of those on none, reach it: the

@@ -13,6 +13,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+/* What the link at @path names; 0 if it cannot be told. */
+static uint64_t namespace_at(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) ? 0 : st.st_ino;
+}
+
 /*
  * 0 if /proc does not show the processes of our namespace: after unshare(1), say,
  * it may still be the parent's.  Then our PID is another process's there, and
@@ -22,15 +30,12 @@ static uint64_t own_pid_namespace(void)
 {
 	char self[16], pid[16];
 	ssize_t n = readlink("/proc/self", self, sizeof(self) - 1);
-	struct stat st;
 
 	if (n < 0)
 		return 0;
 	self[n] = '\0';
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	if (strcmp(self, pid))
-		return 0;
-	return stat("/proc/self/ns/pid", &st) ? 0 : st.st_ino;
+	return strcmp(self, pid) ? 0 : namespace_at("/proc/self/ns/pid");
 }
 
 /*
@@ -83,6 +88,18 @@ int torc_process_alive(const struct torc_process *process)
 	    process->pid_namespace != own_pid_namespace())
 		return -1;
 	return start_time_of(process->pid, &state) == process->start_time;
+}
+
+bool torc_process_beside(pid_t pid)
+{
+	uint64_t pids = own_pid_namespace();
+	uint64_t network = namespace_at("/proc/self/ns/net");
+	char path[2][32];
+
+	snprintf(path[0], sizeof(path[0]), "/proc/%d/ns/pid", (int)pid);
+	snprintf(path[1], sizeof(path[1]), "/proc/%d/ns/net", (int)pid);
+	return pids && pids == namespace_at(path[0]) && network &&
+	       network == namespace_at(path[1]);
 }
 
 int torc_process_stopped(const struct torc_process *process)

@@ -429,7 +429,7 @@ static int open_descriptors(struct torc_set *set)
 		 : 0;
 }
 
-int torc_set_open(enum torc_wait wait, struct torc_set **ret_set)
+static int open_set(enum torc_wait wait, bool alone, struct torc_set **ret_set)
 {
 	struct torc_set *set = calloc(1, sizeof(*set));
 	int r;
@@ -440,7 +440,7 @@ int torc_set_open(enum torc_wait wait, struct torc_set **ret_set)
 	torc_forkable_add(&set->forkable);
 	r = torc_patience_init(&set->patience, "set", wait);
 	if (!r)
-		r = torc_bell_init(&set->bell);
+		r = torc_bell_init(&set->bell, alone);
 	if (!r)
 		r = open_descriptors(set);
 	if (r) {
@@ -448,6 +448,28 @@ int torc_set_open(enum torc_wait wait, struct torc_set **ret_set)
 		return r;
 	}
 	set_timer(set, 1);
+	*ret_set = set;
+	return 0;
+}
+
+int torc_set_open(enum torc_wait wait, struct torc_set **ret_set)
+{
+	return open_set(wait, false, ret_set);
+}
+
+int torc_set_open_alone(struct torc_subscriber *sub, enum torc_wait wait,
+			struct torc_set **ret_set)
+{
+	struct torc_set *set;
+	int r = open_set(wait, true, &set);
+
+	if (r)
+		return r;
+	r = torc_set_add(set, sub, NULL);
+	if (r) {
+		torc_set_close(set);
+		return r;
+	}
 	*ret_set = set;
 	return 0;
 }

@@ -399,23 +399,14 @@ void torc_sub_settle(struct torc_subscriber *sub)
 
 int torc_sub_fd(struct torc_subscriber *sub)
 {
-	struct torc_set *set;
 	int r;
 
 	if (sub->forkable.unusable)
 		return torc_unusable(&sub->forkable, sub->topic);
 	if (sub->own_set)
 		return torc_set_fd(sub->own_set);
-	r = torc_set_open(sub->options.wait, &set);
-	if (r)
-		return r;
-	r = torc_set_add(set, sub, NULL);
-	if (r) {
-		torc_set_close(set);
-		return r;
-	}
-	sub->own_set = set;
-	return torc_set_fd(set);
+	r = torc_set_open_alone(sub, sub->options.wait, &sub->own_set);
+	return r ? r : torc_set_fd(sub->own_set);
 }
 
 /* ---- The end of a topic ------------------------------------------------- */

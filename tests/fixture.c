@@ -136,3 +136,24 @@ int child_end(pid_t pid)
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
+
+int fixture_eventfds(int *ret_last)
+{
+	char path[32], target[32];
+	int n = 0;
+
+	for (int fd = 0; fd < 256; fd++) {
+		ssize_t length;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		length = readlink(path, target, sizeof(target) - 1);
+		if (length < 0)
+			continue;
+		target[length] = '\0';
+		if (strcmp(target, "anon_inode:[eventfd]"))
+			continue;
+		*ret_last = fd;
+		n++;
+	}
+	return n;
+}

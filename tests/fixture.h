@@ -48,6 +48,9 @@ int child_end(pid_t pid);
 /* How many files the bus holds, hidden ones included. */
 int fixture_files(void);
 
+/* How many eventfds we have open, and the last of them. */
+int fixture_eventfds(int *ret_last);
+
 #define MUST(call)                                                             \
 	do {                                                                   \
 		int must_result = (call);                                      \

@@ -6,7 +6,9 @@
  */
 #include "fixture.h"
 
+#include <errno.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -206,4 +208,62 @@ Test(namespaces, who_is_stopped_inside_is_not_dead)
 	cr_expect_eq(torc_pub_publish(pub, "x", 1), 0);
 	torc_pub_close(pub);
 	torc_topic_close(stopped.topic);
+}
+
+/* ---- Doorbells ---------------------------------------------------------- */
+
+static int receive_by_descriptor(void *context)
+{
+	struct torc_subscriber *sub = sub_open(context, TORC_SUB_OLDEST);
+	struct pollfd poll_fd = { torc_sub_fd(sub), POLLIN, 0 };
+	struct torc_message message;
+	char byte = 0;
+
+	while (byte != 'e') {
+		if (torc_sub_receive(sub, &byte, 1, &message) == -EAGAIN)
+			poll(&poll_fd, 1, -1);
+	}
+	torc_sub_close(sub);
+	return 0;
+}
+
+static int enter_and_receive(void *context)
+{
+	struct inside inside = { receive_by_descriptor, context };
+
+	return enter(&inside);
+}
+
+/* How many eventfds ringing a subscriber often gets us. */
+static int eventfds_after_ringing(int (*subscriber)(void *context))
+{
+	struct torc_topic *topic = topic_open("t", 0, 4096);
+	struct torc_publisher *pub = pub_open(topic);
+	pid_t pid = child_start(subscriber, topic);
+	struct torc_pub_stats stats = { 0 };
+	int last, n, before = fixture_eventfds(&last);
+
+	for (int i = 0; i < 5000 && stats.woken < 10; i++) {
+		MUST(torc_pub_publish(pub, "x", 1));
+		usleep(2000);
+		torc_pub_get_stats(pub, &stats);
+	}
+	n = fixture_eventfds(&last) - before;
+	MUST(torc_pub_publish(pub, "e", 1));
+	if (child_end(pid) == 77)
+		n = -1;
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+	return n;
+}
+
+/* Who has an eventfd could block a publisher, and from inside not kill it. */
+Test(namespaces, an_eventfd_is_passed_only_within_one)
+{
+	int inside = eventfds_after_ringing(enter_and_receive);
+
+	if (inside < 0)
+		cr_skip_test("PID namespaces may not be made here");
+	cr_expect_eq(inside, 0);
+	cr_expect_eq(eventfds_after_ringing(receive_by_descriptor), 1);
 }

@@ -6,6 +6,7 @@
 #include "users.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -144,6 +145,50 @@ Test(uids, another_users_subscriber_is_lossless_and_sleeps)
 	cr_expect_eq(child_end(other), 0);
 	torc_pub_get_stats(pub, &stats);
 	cr_expect_gt(stats.woken, 0u);
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+}
+
+static int receive_by_descriptor(void *context)
+{
+	struct torc_subscriber *sub;
+	struct torc_message message;
+	struct torc_topic *topic;
+	struct pollfd poll_fd = { .events = POLLIN };
+	char byte = 0;
+
+	(void)context;
+	NEEDS(!torc_topic_open(NULL, "t", NULL, &topic));
+	NEEDS(!torc_sub_open(topic, NULL, &sub));
+	poll_fd.fd = torc_sub_fd(sub);
+	tell(1);
+	while (byte != 'e')
+		if (torc_sub_receive(sub, &byte, 1, &message))
+			poll(&poll_fd, 1, -1);
+	torc_sub_close(sub);
+	torc_topic_close(topic);
+	return 0;
+}
+
+/* Who has one can fill it, and make the publisher block. */
+Test(uids, no_eventfd_is_passed_between_users)
+{
+	struct torc_topic *topic = make_topic("t", 0, 0644, 0666);
+	struct torc_publisher *pub = pub_open(topic);
+	pid_t other = other_start(receive_by_descriptor, NULL);
+	struct torc_pub_stats stats = { 0 };
+	int last, before = fixture_eventfds(&last);
+
+	await(1);
+	for (int i = 0; i < 5000 && stats.woken < 10; i++) {
+		MUST(torc_pub_publish(pub, "x", 1));
+		usleep(2000);
+		torc_pub_get_stats(pub, &stats);
+	}
+	cr_expect_geq(stats.woken, 10u);
+	cr_expect_eq(fixture_eventfds(&last), before);
+	MUST(torc_pub_publish(pub, "e", 1));
+	cr_expect_eq(child_end(other), 0);
 	torc_pub_close(pub);
 	torc_topic_close(topic);
 }
