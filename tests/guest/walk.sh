@@ -1,0 +1,49 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Goal: the driver that docs/driver.md teaches to write, which was built from that
+# page, does what the page says.
+
+node=/dev/torc/load
+number=0
+export TORC_DIR=${TORC_DIR:-/tmp/bus}
+mkdir -p "$TORC_DIR"
+
+check() {	# check TITLE COMMAND...
+	title=$1
+	shift
+	number=$((number + 1))
+	if "$@"; then
+		echo "ok $number - $title"
+	else
+		echo "not ok $number - $title"
+	fi
+}
+
+load() {
+	grep -q '^torc ' /proc/modules || insmod "$TORC_MODULES/torc.ko" ||
+		return
+	insmod "$TORC_MODULES/beat.ko" && [ "$(stat -c %a $node)" = 644 ]
+}
+
+# Two lines, each such as 0.07.
+loads() {
+	"$@" >/tmp/loads && [ "$(grep -cx '[0-9]*\.[0-9][0-9]' /tmp/loads)" = 2 ]
+}
+
+through_mapping() {
+	# Each message ends a line itself.
+	torc-sub -n 2 --timeout=30s dev:load 2>/dev/null | grep . >/tmp/mapped &&
+		loads cat /tmp/mapped
+}
+
+unloads_while_read() {
+	exec 7<$node
+	rmmod beat && [ ! -e $node ] && loads head -n 2 <&7 && exec 7<&-
+}
+
+check "it builds and loads, and its topic is for everybody" load
+check "cat prints the load" loads head -n 2 $node
+check "torc-sub prints it" through_mapping
+check "it unloads while it is read; the messages stay" unloads_while_read
+echo "1..$number"
