@@ -121,6 +121,7 @@ static inline int torc_floor_advance(struct torc_mp *mp,
 	const struct torc_ring *ring = &mp->ring;
 	struct torc_publishing_shm *shm = ring->shm;
 	uint64_t tail = torc_load_acquire(&shm->tail);
+	unsigned int tries = 1000;
 	uint64_t proposed, gate;
 	struct torc_mark next;
 	int r;
@@ -145,7 +146,8 @@ static inline int torc_floor_advance(struct torc_mp *mp,
 	torc_mark_help(ring, floor, &next);
 
 	proposed = torc_load_relaxed(&shm->proposed);
-	while (torc_distance(proposed, next.index) < 0 &&
+	/* It only grows, so few are in the way, unless the memory is hostile. */
+	while (torc_distance(proposed, next.index) < 0 && tries-- &&
 	       !torc_cas(&shm->proposed, proposed, next.index))
 		proposed = torc_load_relaxed(&shm->proposed);
 	/* As torc_sp_make_room:A.  Dekker.  MO(torc_floor_advance:A), pairs
@@ -166,6 +168,12 @@ static inline int torc_floor_advance(struct torc_mp *mp,
 	return 0;
 }
 
+/*
+ * Moves of the floor that make room for any claim: one ends at most a quarter of
+ * the capacity past the window, a step on, and a move is a sixteenth at least.
+ */
+#define TORC_MP_MOVES	8u
+
 /* Move the floor until there is room for a claim whose end, a step on, is @end. */
 static __attribute__((__noinline__, __unused__)) int
 torc_mp_make_room(struct torc_mp *mp, uint64_t end)
@@ -173,7 +181,7 @@ torc_mp_make_room(struct torc_mp *mp, uint64_t end)
 	struct torc_mark floor;
 	int r;
 
-	for (unsigned int i = 0; i < 2 * TORC_MARKS; i++) {
+	for (unsigned int i = 0; i < TORC_MP_MOVES; i++) {
 		/* Acquire: what others wrote below the floor, and their zeroing
 		 * up to floor + window, came before. */
 		r = torc_mark_current(&mp->ring, &mp->ring.shm->floor, &floor);
@@ -250,6 +258,74 @@ static inline void torc_claim_enter(struct torc_mp *mp)
 	torc_claim_zero(ring, mp->claim, mp->end);
 }
 
+/* A look for room counts as so many claims that were lost. */
+#define TORC_MP_ROOM_TRIES	16u
+
+/**
+ * torc_mp_try_reserve() - as torc_mp_reserve(), with an end
+ * @mp:		the producer
+ * @tries:	after so many claims that others won, give up
+ * @length:	bytes of payload, at most torc_message_max()
+ * @ret_payload: where to write it, 8-byte aligned; untouched on failure
+ *
+ * For a kernel, which may not go on for ever even where a hostile producer is
+ * quicker each time.  A look for room counts as TORC_MP_ROOM_TRIES claims.
+ *
+ * Context, ordering: as torc_mp_reserve().
+ * Progress: Wait-free; bounded by @tries, of which each TORC_MP_ROOM_TRIES walk
+ * TORC_MP_MOVES sixteenths of the ring and look at all subscriber slots as often.
+ * Return: As torc_mp_reserve(), or -EBUSY: others won each time.
+ */
+static inline int torc_mp_try_reserve(struct torc_mp *mp, unsigned int tries,
+				      size_t length, void **ret_payload)
+{
+	const struct torc_ring *ring = &mp->ring;
+	torc_u64 *tail = &ring->shm->tail;
+	uint64_t size, claim, start, end;
+	unsigned int tried = 0;
+	bool noted = false;
+	int r = -EBUSY;
+
+	if (torc_unlikely(length > torc_message_max(ring)))
+		return -EMSGSIZE;
+	size = torc_record_size(length);
+	for (; tried < tries; tried++) {
+		claim = torc_load_relaxed(tail);
+		/* No publisher leaves it so: the memory is damaged. */
+		if (torc_unlikely(claim % TORC_RECORD_ALIGN)) {
+			r = -EPROTO;
+			break;
+		}
+		start = torc_record_place(ring, claim, size);
+		end = start + size;
+		if (torc_unlikely(torc_distance(end + ring->ahead,
+						mp->limit) > 0)) {
+			r = torc_mp_make_room(mp, end + ring->ahead);
+			if (r)
+				break;
+			r = -EBUSY;
+			tried += TORC_MP_ROOM_TRIES - 1;
+			continue;
+		}
+		torc_claim_note(mp, claim, end - claim);
+		noted = true;
+		/* MO(torc_mp_try_reserve:A): release, so that the claim is
+		 * noted before it can be won. */
+		if (torc_likely(torc_cas(tail, claim, end))) {
+			mp->claim = claim;
+			mp->start = start;
+			mp->end = end;
+			torc_claim_enter(mp);
+			*ret_payload = torc_header_at(ring, start) + 1;
+			return 0;
+		}
+		torc_pause();
+	}
+	if (noted)
+		torc_claim_clear(mp);
+	return r;
+}
+
 /**
  * torc_mp_reserve() - claim room for a message, to be written in place
  * @mp:		the producer
@@ -268,47 +344,11 @@ static inline void torc_claim_enter(struct torc_mp *mp)
 static inline int torc_mp_reserve(struct torc_mp *mp, size_t length,
 				  void **ret_payload)
 {
-	const struct torc_ring *ring = &mp->ring;
-	torc_u64 *tail = &ring->shm->tail;
-	uint64_t size, claim, start, end;
-	bool noted = false;
 	int r;
 
-	if (torc_unlikely(length > torc_message_max(ring)))
-		return -EMSGSIZE;
-	size = torc_record_size(length);
-	for (;;) {
-		claim = torc_load_relaxed(tail);
-		/* No publisher leaves it so: the memory is damaged. */
-		if (torc_unlikely(claim % TORC_RECORD_ALIGN)) {
-			r = -EPROTO;
-			break;
-		}
-		start = torc_record_place(ring, claim, size);
-		end = start + size;
-		if (torc_unlikely(torc_distance(end + ring->ahead,
-						mp->limit) > 0)) {
-			r = torc_mp_make_room(mp, end + ring->ahead);
-			if (r)
-				break;
-			continue;
-		}
-		torc_claim_note(mp, claim, end - claim);
-		noted = true;
-		/* MO(torc_mp_reserve:A): release, so that the claim is noted
-		 * before it can be won. */
-		if (torc_likely(torc_cas(tail, claim, end))) {
-			mp->claim = claim;
-			mp->start = start;
-			mp->end = end;
-			torc_claim_enter(mp);
-			*ret_payload = torc_header_at(ring, start) + 1;
-			return 0;
-		}
-		torc_pause();
-	}
-	if (noted)
-		torc_claim_clear(mp);
+	do
+		r = torc_mp_try_reserve(mp, ~0u, length, ret_payload);
+	while (torc_unlikely(r == -EBUSY));
 	return r;
 }
 
@@ -382,7 +422,7 @@ static inline bool torc_mp_publish_short(struct torc_mp *mp, const void *data,
 			  claim % TORC_RECORD_ALIGN))
 		return false;
 	torc_claim_note(mp, claim, end - claim);
-	/* As torc_mp_reserve:A. */
+	/* As torc_mp_try_reserve:A. */
 	if (torc_unlikely(!torc_cas(tail, claim, end))) {
 		torc_claim_clear(mp);
 		return false;
@@ -460,7 +500,7 @@ static inline int torc_mp_publish_batch(struct torc_mp *mp,
 		}
 		torc_claim_note(mp, claim, end - claim);
 		noted = true;
-		/* As torc_mp_reserve:A. */
+		/* As torc_mp_try_reserve:A. */
 		if (torc_cas(tail, claim, end)) {
 			mp->claim = claim;
 			mp->end = end;
