@@ -21,10 +21,10 @@
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
 #define torc_lock_type(lock)	((lock)->c.flc_type)
-#define torc_lock_owner(lock)	((lock)->c.flc_owner)
+#define torc_lock_flags(lock)	((lock)->c.flc_flags)
 #else
 #define torc_lock_type(lock)	((lock)->fl_type)
-#define torc_lock_owner(lock)	((lock)->fl_owner)
+#define torc_lock_flags(lock)	((lock)->fl_flags)
 #endif
 
 static inline void torc_eventfd_signal(struct eventfd_ctx *eventfd)

@@ -9,6 +9,7 @@
  *	limits.c	how much processes may have
  *	node.c		the files of a topic's node
  *	publish.c	publishing and waking
+ *	mend.c		what processes that die leave
  *	listen.c	a thread that receives
  *
  * Nothing that a process can write is trusted: the constants, the producer of a
@@ -18,14 +19,17 @@
 #ifndef TORC_INTERNAL_H
 #define TORC_INTERNAL_H
 
+#include <linux/atomic.h>
 #include <linux/cdev.h>
 #include <linux/device.h>
 #include <linux/fs.h>
+#include <linux/irq_work.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/version.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #define TORC_ATOMIC_HEADER "kernel_atomic.h"
 #include <torc/ring.h>
@@ -79,7 +83,19 @@ void torc_uncharge(kuid_t uid, u64 size);
 /* What waits on a wait word. */
 struct torc_sleepers {
 	wait_queue_head_t queue;
-	u64 wakes;
+	atomic64_t wakes;
+};
+
+/* One of the driver's own publishers of a topic that has many. */
+struct torc_own_publisher {
+	atomic_t taken;
+	struct torc_mp mp;
+} ____cacheline_aligned;
+
+/* Who has the lock of a publisher slot that is for processes. */
+struct torc_owner {
+	struct file *file;	/* NULL: nobody */
+	struct mm_struct *mm;	/* of who had it last, and did not give it back */
 };
 
 struct torc_topic {
@@ -99,19 +115,25 @@ struct torc_topic {
 	struct torc_constants_shm constants;
 	struct torc_ring ring;
 
-	/* By the driver: published from any context. */
+	/* By the driver, from any context: alone, or in the last slots of many. */
 	raw_spinlock_t publishing;
-	unsigned long publishing_flags;
 	struct torc_sp sp;
+	struct torc_own_publisher *own;
+	u32 own_count;
 	atomic64_t published, dropped;
 
-	/* By processes: locks and write() exclude each other. */
+	/* By processes: locks, write() and mending exclude each other. */
 	struct mutex writing;
+	struct torc_owner *owners;	/* by slot */
+	u32 owners_count;
+	struct file *repairer;		/* a process is at it */
+	struct delayed_work mending;
 
 	struct mutex slots_lock;
 	DECLARE_BITMAP(slots, TORC_SUBSCRIBERS_MAX);
 
 	struct torc_sleepers sleepers[2];	/* by enum torc_driver_word */
+	struct irq_work waker;
 	spinlock_t signals_lock;
 	struct list_head signals;	/* files with an eventfd */
 	u32 signals_count;
@@ -150,12 +172,27 @@ extern const struct file_operations torc_node_fops;
 /* ---- publish.c ---------------------------------------------------------- */
 
 /* Publish for a process, which waits for room unless @nonblock. */
-int torc_topic_write(struct torc_topic *topic, struct file *file,
-		     const void *data, size_t length, bool nonblock);
+int torc_topic_write(struct torc_topic *topic, const void *data, size_t length,
+		     bool nonblock);
+/* How many publishers of its own the driver has in a topic for many. */
+u32 torc_own_publishers(void);
 u32 *torc_topic_word(struct torc_topic *topic, enum torc_driver_word word);
+/* After a commit: wake who waits for messages, if anybody does. */
+void torc_topic_notify(struct torc_topic *topic);
+void torc_topic_wake_soon(struct irq_work *waker);
 /* Wake who sleeps on a word, whatever it holds. */
 void torc_topic_wake(struct torc_topic *topic, enum torc_driver_word word);
 /* After a sleeper armed a word: processes that publish have passed a barrier. */
 void torc_topic_barrier(struct torc_topic *topic);
+
+/* ---- mend.c ------------------------------------------------------------- */
+
+/* Under topic->writing: @file's lock on bytes was set or removed, as @lock says. */
+void torc_owners_note(struct torc_topic *topic, struct file *file,
+		      const struct file_lock *lock);
+/* @file is being closed for good. */
+void torc_owners_forget(struct torc_topic *topic, struct file *file);
+void torc_topic_mend_later(struct work_struct *mending);
+void torc_owners_free(struct torc_topic *topic);
 
 #endif /* TORC_INTERNAL_H */

@@ -80,7 +80,7 @@ static void rest(struct torc_listener *listener)
 {
 	struct torc_topic *topic = listener->topic;
 	struct torc_sleepers *sleepers = &topic->sleepers[TORC_WORD_DATA];
-	u64 wakes = READ_ONCE(sleepers->wakes);
+	s64 wakes = atomic64_read(&sleepers->wakes);
 	struct torc_message message;
 
 	if (poll_briefly(listener))
@@ -92,7 +92,8 @@ static void rest(struct torc_listener *listener)
 	/* Who dies between commit and wake wakes nobody. */
 	wait_event_interruptible_timeout(
 		sleepers->queue,
-		READ_ONCE(sleepers->wakes) != wakes || kthread_should_stop(),
+		atomic64_read(&sleepers->wakes) != wakes ||
+			kthread_should_stop(),
 		msecs_to_jiffies(10) + 1);
 }
 

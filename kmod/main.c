@@ -57,7 +57,7 @@ static int check_create(const struct torc_driver_create *create)
 	     (create->address || create->size)) ||
 	    memchr_inv(create->reserved, 0, sizeof(create->reserved)))
 		return -EINVAL;
-	if (create->publishers > TORC_PUBLISHERS_MAX - 1 ||
+	if (create->publishers > TORC_PUBLISHERS_MAX - torc_own_publishers() ||
 	    create->subscribers > TORC_SUBSCRIBERS_MAX - TORC_SLOT_FIRST)
 		return -E2BIG;
 	return 0;

@@ -101,6 +101,8 @@ static int node_release(struct inode *inode, struct file *file)
 	set_eventfd(open, NULL);
 	if (open->slot)
 		free_slot(open);
+	else
+		torc_owners_forget(open->topic, file);
 	torc_topic_put(open->topic);
 	kfree(open);
 	return 0;
@@ -257,14 +259,14 @@ static int wait_for_message(struct torc_open *open)
 {
 	struct torc_sleepers *sleepers =
 		&open->topic->sleepers[TORC_WORD_DATA];
-	u64 wakes = READ_ONCE(sleepers->wakes);
+	s64 wakes = atomic64_read(&sleepers->wakes);
 	long left;
 
 	if (ready_or_armed(open))
 		return 0;
 	/* Who dies between commit and wake wakes nobody. */
 	left = wait_event_interruptible_timeout(
-		sleepers->queue, READ_ONCE(sleepers->wakes) != wakes,
+		sleepers->queue, atomic64_read(&sleepers->wakes) != wakes,
 		msecs_to_jiffies(10) + 1);
 	return left < 0 ? left : 0;
 }
@@ -339,7 +341,7 @@ static ssize_t node_write(struct file *file, const char __user *buffer,
 	if (copy_from_user(copy, buffer, size))
 		r = -EFAULT;
 	else
-		r = torc_topic_write(topic, file, copy, size,
+		r = torc_topic_write(topic, copy, size,
 				     file->f_flags & O_NONBLOCK);
 	kvfree(copy);
 	return r ?: size;
@@ -352,11 +354,8 @@ static bool driver_holds(struct torc_topic *topic, u64 first, u64 last,
 			 bool probe)
 {
 	const struct torc_ring *ring = &topic->ring;
-	u64 own = topic->flags & TORC_DRIVER_PUBLISHES ? 0 :
-		  ring->kind == TORC_KIND_MP ? ring->publishers - 1 :
-					       ring->publishers;
 
-	if (last >= TORC_LOCK_PUBLISHER + own &&
+	if (last >= TORC_LOCK_PUBLISHER + topic->owners_count &&
 	    first < TORC_LOCK_PUBLISHER + ring->publishers)
 		return true;
 	if (last < TORC_LOCK_SUBSCRIBER ||
@@ -364,18 +363,6 @@ static bool driver_holds(struct torc_topic *topic, u64 first, u64 last,
 		return false;
 	return !probe || first < TORC_LOCK_SUBSCRIBER ||
 	       test_bit(first - TORC_LOCK_SUBSCRIBER, topic->slots);
-}
-
-bool torc_node_locked(struct file *file, u64 first)
-{
-	struct file_lock lock;
-
-	locks_init_lock(&lock);
-	torc_lock_type(&lock) = F_WRLCK;
-	torc_lock_owner(&lock) = NULL;
-	lock.fl_start = lock.fl_end = first;
-	posix_test_lock(file, &lock);
-	return torc_lock_type(&lock) != F_UNLCK;
 }
 
 /*
@@ -400,6 +387,8 @@ static int node_lock(struct file *file, int command, struct file_lock *lock)
 		posix_test_lock(file, lock);
 	} else {
 		r = posix_lock_file(file, lock, NULL);
+		if (!r)
+			torc_owners_note(topic, file, lock);
 	}
 	mutex_unlock(&topic->writing);
 	return r;

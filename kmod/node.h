@@ -21,7 +21,4 @@ struct torc_open {
 	struct list_head signals_link;
 };
 
-/* Does a process hold the lock on the byte @first of the node? */
-bool torc_node_locked(struct file *file, u64 first);
-
 #endif /* TORC_NODE_H */

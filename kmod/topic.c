@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 
 #define CAPACITY_DEFAULT	65536u
+#define PUBLISHERS_DEFAULT	64u
 #define SUBSCRIBERS_DEFAULT	16u
 
 DEFINE_MUTEX(torc_topics_lock);
@@ -110,8 +111,9 @@ static int topic_constants(const struct torc_topic_config *config,
 		return -EINVAL;
 	/* And slots of the driver's own. */
 	ring.subscribers += TORC_SLOT_FIRST;
-	if (many && ring.publishers)
-		ring.publishers++;
+	if (many)
+		ring.publishers = (config->publishers ?: PUBLISHERS_DEFAULT) +
+				  torc_own_publishers();
 	get_random_bytes(ring.id, sizeof(ring.id));
 	r = torc_ring_layout(&ring, ret);
 	if (r)
@@ -152,6 +154,34 @@ static int user_constants(const struct torc_topic_config *wanted,
 	return -ENOSPC;
 }
 
+/* Who publishes: the driver alone, a process alone, or many of both. */
+static int topic_publishers(struct torc_topic *topic)
+{
+	const struct torc_ring *ring = &topic->ring;
+	u32 i;
+	int r = 0;
+
+	if (topic->flags & TORC_DRIVER_PUBLISHES)
+		return torc_sp_init(&topic->sp, ring);
+	if (ring->kind == TORC_KIND_MP)
+		topic->own_count = torc_own_publishers();
+	topic->owners_count = ring->publishers - topic->own_count;
+	topic->owners = kvcalloc(topic->owners_count, sizeof(*topic->owners),
+				 GFP_KERNEL_ACCOUNT);
+	if (!topic->owners)
+		return -ENOMEM;
+	if (!topic->own_count)
+		return 0;
+	topic->own = kvcalloc(topic->own_count, sizeof(*topic->own),
+			      GFP_KERNEL_ACCOUNT);
+	if (!topic->own)
+		return -ENOMEM;
+	for (i = 0; i < topic->own_count && !r; i++)
+		r = torc_mp_init(&topic->own[i].mp, ring,
+				 topic->owners_count + i);
+	return r;
+}
+
 static int topic_memory(struct torc_topic *topic,
 			const struct torc_topic_config *config,
 			const struct torc_maker *maker)
@@ -177,9 +207,7 @@ static int topic_memory(struct torc_topic *topic,
 		memset(base, 0, topic_size(c));
 	torc_ring_format(c, base, base + c->ring_size);
 	torc_ring_view(&topic->ring, c, base, base + c->ring_size);
-	if (topic->flags & TORC_DRIVER_PUBLISHES)
-		r = torc_sp_init(&topic->sp, &topic->ring);
-	return r;
+	return topic_publishers(topic);
 }
 
 /* ---- Its life ------------------------------------------------------------ */
@@ -188,6 +216,10 @@ static void topic_free(struct device *dev)
 {
 	struct torc_topic *topic = container_of(dev, struct torc_topic, dev);
 
+	irq_work_sync(&topic->waker);
+	cancel_delayed_work_sync(&topic->mending);
+	torc_owners_free(topic);
+	kvfree(topic->own);
 	torc_memory_free(&topic->memory);
 	if (topic->charged)
 		torc_uncharge(topic->uid, topic->charged);
@@ -211,10 +243,10 @@ static int counters_show(struct seq_file *seq, void *unused)
 {
 	struct torc_topic *topic = seq->private;
 
-	seq_printf(seq, "published %lld\ndropped %lld\nwakes %llu\nusers %u\n",
+	seq_printf(seq, "published %lld\ndropped %lld\nwakes %lld\nusers %u\n",
 		   atomic64_read(&topic->published),
 		   atomic64_read(&topic->dropped),
-		   READ_ONCE(topic->sleepers[TORC_WORD_DATA].wakes),
+		   atomic64_read(&topic->sleepers[TORC_WORD_DATA].wakes),
 		   READ_ONCE(topic->users));
 	return 0;
 }
@@ -263,6 +295,8 @@ static void topic_init(struct torc_topic *topic,
 	topic->users = 1;
 	raw_spin_lock_init(&topic->publishing);
 	mutex_init(&topic->writing);
+	INIT_DELAYED_WORK(&topic->mending, torc_topic_mend_later);
+	init_irq_work(&topic->waker, torc_topic_wake_soon);
 	mutex_init(&topic->slots_lock);
 	/* Slot 0 is held by nobody, whatever stands there. */
 	set_bit(TORC_SLOT_LISTENER, topic->slots);

@@ -3,8 +3,16 @@
  * DOC: torc for drivers
  *
  * A driver makes topics, or takes those that processes made, publishes to them from
- * any context, and listens to what processes publish.  Processes find a topic as /dev/torc/NAME, with libtorc as
- * "dev:NAME".
+ * any context, and listens to what processes publish.  Processes find a topic as
+ * /dev/torc/NAME, with libtorc as "dev:NAME".
+ *
+ * Who publishes is decided when a topic is made:
+ *
+ *	TORC_DRIVER_PUBLISHES	drivers do; no process may write any of the ring
+ *	TORC_DRIVER_MANY	drivers and processes do, in one order for all
+ *	neither			one process does
+ *
+ * Nothing here waits for a process, nor trusts what it may have written.
  *
  * All of it is exported to GPL modules.
  */
@@ -18,6 +26,7 @@
 
 struct torc_topic;
 struct torc_listener;
+struct torc_own_publisher;
 
 /**
  * struct torc_topic_config - what a new topic shall be; zero means the default
@@ -85,52 +94,82 @@ void torc_topic_put(struct torc_topic *topic);
 
 /**
  * torc_topic_publish() - publish a copy of a message
- * @topic:	the topic, with TORC_DRIVER_PUBLISHES; several drivers may publish
+ * @topic:	the topic, with TORC_DRIVER_PUBLISHES or TORC_DRIVER_MANY; several
+ *		drivers may publish
  * @data:	the message
  * @length:	bytes
  *
  * Never waits for subscribers: a lossless one that is too far behind makes it
- * fail, and counts as a drop.  Copies with interrupts off.
+ * fail, and each failure counts as a drop.
  *
- * Context: Any but NMI, and not under the scheduler's locks, since it wakes.
- * Return: 0, -EAGAIN (no room), -EMSGSIZE, -EPERM (processes publish here).
+ * With TORC_DRIVER_PUBLISHES it copies with interrupts off, one processor at a
+ * time.  With TORC_DRIVER_MANY it copies with preemption off, and neither waits for
+ * an interrupted one nor for other processors; but what is published after a claim
+ * that is not committed yet can be seen only after that.
+ *
+ * Context: Any but NMI.  Where interrupts are off, and on PREEMPT_RT where
+ * preemption is, sleepers are woken a moment later, by an irq_work.
+ * Return: 0; -EAGAIN (no room); -EMSGSIZE; -EPERM (one process publishes here);
+ * with TORC_DRIVER_MANY also -EBUSY (others won 128 claims meanwhile, a look for
+ * room counting as 16, or all of the driver's slots are taken) and -EPROTO (a
+ * process damaged the ring).
  */
 int torc_topic_publish(struct torc_topic *topic, const void *data,
 		       size_t length);
 
 /**
+ * struct torc_reservation - room for a message
+ * @payload:	where to write it
+ * @publisher:	who of the driver has it; not for the caller, as is
+ * @flags:	interrupts before
+ */
+struct torc_reservation {
+	void *payload;
+	struct torc_own_publisher *publisher;
+	unsigned long flags;
+};
+
+/**
  * torc_topic_reserve() - get room to write a message in place
- * @topic:	the topic, with TORC_DRIVER_PUBLISHES
+ * @topic:	as for torc_topic_publish()
  * @length:	bytes
- * @ret_payload: where
+ * @ret:	where
  *
- * Interrupts are off on this processor, and a spinlock is held, until
- * torc_topic_commit() or torc_topic_abort(), which must follow if this succeeds.
+ * torc_topic_commit() or torc_topic_abort() must follow if this succeeds, on this
+ * processor and soon: until then the caller may not sleep.  With
+ * TORC_DRIVER_PUBLISHES interrupts are off and a spinlock is held, so nothing else
+ * may be reserved.  With TORC_DRIVER_MANY preemption is off, and processes can
+ * change what is written.
  *
  * Context: Any but NMI.
  * Return: As torc_topic_publish().
  */
 int torc_topic_reserve(struct torc_topic *topic, size_t length,
-		       void **ret_payload);
+		       struct torc_reservation *ret);
 
 /**
  * torc_topic_commit() - publish what was reserved
  * @topic:	the topic
+ * @reservation: from torc_topic_reserve()
  * @length:	bytes, at most what was reserved
  *
  * Wakes who waits for it, after interrupts are as they were.
  *
  * Context: As torc_topic_reserve(), which came before.
  */
-void torc_topic_commit(struct torc_topic *topic, size_t length);
+void torc_topic_commit(struct torc_topic *topic,
+		       const struct torc_reservation *reservation,
+		       size_t length);
 
 /**
  * torc_topic_abort() - give up what was reserved
  * @topic:	the topic
+ * @reservation: from torc_topic_reserve()
  *
  * Context: As torc_topic_reserve(), which came before.
  */
-void torc_topic_abort(struct torc_topic *topic);
+void torc_topic_abort(struct torc_topic *topic,
+		      const struct torc_reservation *reservation);
 
 /**
  * torc_topic_listen() - call a function for each message that processes publish

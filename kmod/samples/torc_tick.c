@@ -43,15 +43,15 @@ static u64 ticks;
 
 static enum hrtimer_restart tick(struct hrtimer *t)
 {
+	struct torc_reservation reservation;
 	struct tick *message;
-	void *payload;
 
-	if (!torc_topic_reserve(topic, size, &payload)) {
-		memset(payload, 0, size);
-		message = payload;
+	if (!torc_topic_reserve(topic, size, &reservation)) {
+		memset(reservation.payload, 0, size);
+		message = reservation.payload;
 		message->number = ticks;
 		message->time_ns = ktime_get_ns();
-		torc_topic_commit(topic, size);
+		torc_topic_commit(topic, &reservation, size);
 	}
 	ticks++;
 	/* What is late is not made up for. */

@@ -62,6 +62,14 @@ int child_end(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
+void child_stops(pid_t pid)
+{
+	int status;
+
+	CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+	CHECK(WIFSTOPPED(status));
+}
+
 unsigned int harness_seconds(unsigned int seconds, unsigned int seconds_long)
 {
 	return getenv("TORC_LONG") ? seconds_long : seconds;

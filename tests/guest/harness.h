@@ -71,6 +71,9 @@ pid_t child_start(void (*body)(const void *context), const void *context);
 /* Its exit status, or -signal. */
 int child_end(pid_t pid);
 
+/* Wait until it is stopped by a signal. */
+void child_stops(pid_t pid);
+
 /* Seconds for a test that goes on as long as it may: long in check-long. */
 unsigned int harness_seconds(unsigned int seconds, unsigned int seconds_long);
 uint64_t now_ns(void);

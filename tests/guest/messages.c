@@ -14,60 +14,6 @@
 #include <torc/torc.h>
 
 #define MESSAGES 3000
-#define LENGTH_MAX 600
-
-/* ---- Messages whose content tells who sent which ------------------------- */
-
-struct stamp {
-	uint32_t sender, number;
-};
-
-static size_t stamped_length(uint32_t sender, uint32_t number)
-{
-	return sizeof(struct stamp) + (number * 37u + sender * 11u) % LENGTH_MAX;
-}
-
-static void fill(unsigned char *payload, uint32_t sender, uint32_t number)
-{
-	struct stamp stamp = { sender, number };
-	size_t length = stamped_length(sender, number);
-
-	memcpy(payload, &stamp, sizeof(stamp));
-	for (size_t i = sizeof(stamp); i < length; i++)
-		payload[i] = (unsigned char)(number + sender * 7u + i);
-}
-
-static struct stamp check_content(const struct torc_message *message)
-{
-	unsigned char want[sizeof(struct stamp) + LENGTH_MAX];
-	struct stamp stamp;
-
-	CHECK(message->length >= sizeof(stamp));
-	memcpy(&stamp, message->data, sizeof(stamp));
-	CHECK_EQ(message->length, stamped_length(stamp.sender, stamp.number));
-	fill(want, stamp.sender, stamp.number);
-	CHECK(!memcmp(want, message->data, message->length));
-	return stamp;
-}
-
-static void publish(struct torc_publisher *pub, uint32_t sender, uint32_t number)
-{
-	unsigned char payload[sizeof(struct stamp) + LENGTH_MAX];
-
-	fill(payload, sender, number);
-	MUST(torc_pub_publish(pub, payload, stamped_length(sender, number)));
-}
-
-/* Wait for the next message, and check what is in it. */
-static struct stamp receive(struct torc_subscriber *sub)
-{
-	unsigned char buffer[sizeof(struct stamp) + LENGTH_MAX];
-	struct torc_message message;
-
-	MUST(torc_sub_wait(sub, 30000000000));
-	MUST(torc_sub_receive(sub, buffer, sizeof(buffer), &message));
-	return check_content(&message);
-}
 
 static void publish_number(struct torc_publisher *pub, uint32_t number)
 {
@@ -88,7 +34,7 @@ static void send_all(const void *context)
 	struct torc_publisher *pub = pub_open(topic, TORC_FULL_WAIT);
 
 	for (uint32_t i = 0; i < MESSAGES; i++)
-		publish(pub, sender->number, i);
+		publish_stamped(pub, sender->number, i);
 	torc_pub_close(pub);
 	torc_topic_close(topic);
 }
@@ -108,7 +54,7 @@ static void receive_all(struct receiver *receiver, uint32_t senders)
 
 	receiver->order = 1469598103934665603u;
 	for (uint32_t i = 0; i < senders * MESSAGES; i++) {
-		stamp = receive(receiver->sub);
+		stamp = receive_stamped(receiver->sub);
 		CHECK(stamp.sender < senders);
 		CHECK_EQ(stamp.number, next[stamp.sender]);
 		next[stamp.sender]++;
@@ -249,7 +195,7 @@ static void publish_now_and_then(const void *context)
 
 	for (uint32_t i = 0; i < 20; i++) {
 		usleep(20000);
-		publish(pub, 0, i);
+		publish_stamped(pub, 0, i);
 	}
 	torc_pub_close(pub);
 	torc_topic_close(topic);
@@ -263,7 +209,7 @@ TEST(a_sleeping_subscriber_is_woken_by_each_message)
 		pid_t pid = child_start(publish_now_and_then, address);
 
 		for (uint32_t i = 0; i < 20; i++)
-			CHECK_EQ(receive(sub).number, i);
+			CHECK_EQ(receive_stamped(sub).number, i);
 		CHECK_EQ(child_end(pid), 0);
 		torc_sub_close(sub);
 		topic_destroy(topic, address);
@@ -278,7 +224,7 @@ static void receive_slowly(const void *context)
 	for (uint32_t i = 0; i < 200; i++) {
 		if (i % 50 == 0)
 			usleep(20000);
-		CHECK_EQ(receive(sub).number, i);
+		CHECK_EQ(receive_stamped(sub).number, i);
 	}
 	torc_sub_close(sub);
 	torc_topic_close(topic);
@@ -292,11 +238,11 @@ TEST(a_publisher_sleeps_until_there_is_room)
 		struct torc_pub_stats stats;
 		pid_t pid;
 
-		publish(pub, 0, 0);
+		publish_stamped(pub, 0, 0);
 		pid = child_start(receive_slowly, address);
 		wait_for_participants(topic, TORC_SUBSCRIBER, 1);
 		for (uint32_t i = 1; i < 200; i++)
-			publish(pub, 0, i);
+			publish_stamped(pub, 0, i);
 		CHECK_EQ(child_end(pid), 0);
 		torc_pub_get_stats(pub, &stats);
 		CHECK(stats.blocked > 0);

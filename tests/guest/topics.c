@@ -2,6 +2,7 @@
 #include "topics.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char *const kinds[] = { "", ",contig", ",fault", NULL };
@@ -86,4 +87,36 @@ void wait_for_participants(struct torc_topic *topic, enum torc_role role,
 		MUST(torc_topic_get_info(topic, &info));
 	} while ((role == TORC_PUBLISHER ? info.publishers
 					 : info.subscribers) < count);
+}
+
+void publish_stamped(struct torc_publisher *pub, uint32_t sender,
+		     uint32_t number)
+{
+	unsigned char payload[STAMPED_MAX];
+
+	stamp_fill(payload, sender, number);
+	MUST(torc_pub_publish(pub, payload, stamped_length(sender, number)));
+}
+
+static struct stamp check_content(const struct torc_message *message)
+{
+	unsigned char want[STAMPED_MAX];
+	struct stamp stamp;
+
+	CHECK(message->length >= sizeof(stamp));
+	memcpy(&stamp, message->data, sizeof(stamp));
+	CHECK_EQ(message->length, stamped_length(stamp.sender, stamp.number));
+	stamp_fill(want, stamp.sender, stamp.number);
+	CHECK(!memcmp(want, message->data, message->length));
+	return stamp;
+}
+
+struct stamp receive_stamped(struct torc_subscriber *sub)
+{
+	unsigned char buffer[STAMPED_MAX];
+	struct torc_message message;
+
+	MUST(torc_sub_wait(sub, 30000000000));
+	MUST(torc_sub_receive(sub, buffer, sizeof(buffer), &message));
+	return check_content(&message);
 }

@@ -9,6 +9,8 @@
 
 #include <torc/torc.h>
 
+#include "contexts/stamp.h"
+
 /*
  * Addresses for a topic of this process, one for each way to hold the memory;
  * NULL after the last.
@@ -30,6 +32,11 @@ struct torc_subscriber *sub_open(struct torc_topic *topic, unsigned int flags);
 /* Until so many of @role are alive. */
 void wait_for_participants(struct torc_topic *topic, enum torc_role role,
 			   uint32_t count);
+
+void publish_stamped(struct torc_publisher *pub, uint32_t sender,
+		     uint32_t number);
+/* Wait for the next message, and check what is in it. */
+struct stamp receive_stamped(struct torc_subscriber *sub);
 
 #define MUST(call)                                                            \
 	do {                                                                  \

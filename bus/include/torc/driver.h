@@ -53,7 +53,7 @@ enum torc_driver_cache {
 #define TORC_DRIVER_PERSISTENT	1u	/* stays when nobody has it open */
 #define TORC_DRIVER_PUBLISHES	2u	/* the driver does, write() too; processes
 					   map nothing of the ring writable */
-#define TORC_DRIVER_MANY	4u	/* many publishers */
+#define TORC_DRIVER_MANY	4u	/* many publishers, drivers among them */
 
 struct torc_driver_create {
 	char name[TORC_DRIVER_NAME_MAX];

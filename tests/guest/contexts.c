@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Goal: drivers are publishers among many: tasks, soft and hard interrupts of all
+ * processors, beside processes, which may die at any time.
+ * Method: a module that publishes stamped messages from all of them (torc_contexts);
+ * content, order for each publisher and the exact number are checked.  Claims that a
+ * death leaves are made step by step.
+ */
+#include "device.h"
+#include "topics.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <torc/ring.h>
+
+/* ---- The module ---------------------------------------------------------- */
+
+#define CONTEXTS 3
+
+static void publish_from_all_contexts(const char *address, unsigned int count)
+{
+	char name[100], path[200], parameters[200];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/torc_contexts.ko",
+		 getenv("TORC_MODULES"));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(fd >= 0);
+	CHECK_EQ(sscanf(address, "dev:%99[^,]", name), 1);
+	snprintf(parameters, sizeof(parameters), "into=%s count=%u", name,
+		 count);
+	CHECK(!syscall(SYS_finit_module, fd, parameters, 0));
+	close(fd);
+}
+
+static int told(const char *what)
+{
+	char path[100];
+	int number;
+	FILE *file;
+
+	snprintf(path, sizeof(path),
+		 "/sys/module/torc_contexts/parameters/%s", what);
+	file = fopen(path, "r");
+	CHECK(file && fscanf(file, "%d", &number) == 1);
+	fclose(file);
+	return number;
+}
+
+static void end_contexts(void)
+{
+	CHECK(!syscall(SYS_delete_module, "torc_contexts", O_NONBLOCK));
+}
+
+static unsigned int drivers_publishers(void)
+{
+	return CONTEXTS * (unsigned int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/* ---- Beside processes ---------------------------------------------------- */
+
+#define EACH 600
+#define SENDERS_MAX 4096
+
+struct sender {
+	const char *address;
+	uint32_t number;
+	uint32_t messages;
+};
+
+static void send_messages(const void *context)
+{
+	const struct sender *sender = context;
+	struct torc_topic *topic = topic_open(sender->address, 0);
+	struct torc_publisher *pub = pub_open(topic, TORC_FULL_WAIT);
+
+	for (uint32_t i = 0; i < sender->messages; i++)
+		publish_stamped(pub, sender->number, i);
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+}
+
+/* How many have come of each sender; that they come in turn is checked. */
+struct received {
+	uint32_t of[SENDERS_MAX];
+};
+
+static void receive_one(struct torc_subscriber *sub, struct received *received)
+{
+	struct stamp stamp = receive_stamped(sub);
+
+	CHECK(stamp.sender < SENDERS_MAX);
+	CHECK_EQ(stamp.number, received->of[stamp.sender]);
+	received->of[stamp.sender]++;
+}
+
+static void nothing_more(struct torc_subscriber *sub)
+{
+	struct torc_message message;
+	char got[STAMPED_MAX];
+
+	CHECK_EQ(torc_sub_receive(sub, got, sizeof(got), &message), -EAGAIN);
+}
+
+static void drivers_sent_all(const struct received *received)
+{
+	CHECK_EQ(told("unfinished"), 0);
+	CHECK_EQ(told("error"), 0);
+	for (uint32_t i = 0; i < drivers_publishers(); i++)
+		CHECK_EQ(received->of[i], EACH);
+}
+
+TEST(tasks_and_interrupts_publish_beside_processes)
+{
+	for_each_kind(address) {
+		struct torc_topic *topic = topic_create(address, TORC_MANY,
+							65536);
+		struct torc_subscriber *sub = sub_open(topic, 0);
+		uint32_t drivers = drivers_publishers();
+		struct received received = { { 0 } };
+		struct sender senders[2];
+		pid_t pids[2];
+
+		for (uint32_t i = 0; i < 2; i++) {
+			senders[i] = (struct sender){ address, drivers + i,
+						      EACH };
+			pids[i] = child_start(send_messages, &senders[i]);
+		}
+		publish_from_all_contexts(address, EACH);
+		for (uint32_t n = 0; n < (drivers + 2) * EACH; n++)
+			receive_one(sub, &received);
+		for (int i = 0; i < 2; i++)
+			CHECK_EQ(child_end(pids[i]), 0);
+		nothing_more(sub);
+		drivers_sent_all(&received);
+		printf("# %d claims in the midst of another\n", told("nested"));
+		CHECK(told("nested") > 0);
+		end_contexts();
+		torc_sub_close(sub);
+		topic_destroy(topic, address);
+	}
+}
+
+TEST(processes_killed_meanwhile_stop_no_interrupt)
+{
+	unsigned int deaths = 0;
+
+	for_each_kind(address) {
+		struct torc_topic *topic = topic_create(address, TORC_MANY,
+							65536);
+		struct torc_subscriber *sub = sub_open(topic, 0);
+		struct received received = { { 0 } };
+		struct sender sender = { address, drivers_publishers(),
+					 UINT32_MAX };
+		pid_t pid = child_start(send_messages, &sender);
+
+		publish_from_all_contexts(address, EACH);
+		while (told("unfinished")) {
+			for (int i = 0; i < 200; i++)
+				receive_one(sub, &received);
+			kill(pid, SIGKILL);
+			CHECK_EQ(child_end(pid), -SIGKILL);
+			deaths++;
+			sender.number++;
+			CHECK(sender.number < SENDERS_MAX);
+			pid = child_start(send_messages, &sender);
+		}
+		kill(pid, SIGKILL);
+		CHECK_EQ(child_end(pid), -SIGKILL);
+		while (!torc_sub_wait(sub, 0))
+			receive_one(sub, &received);
+		drivers_sent_all(&received);
+		end_contexts();
+		torc_sub_close(sub);
+		topic_destroy(topic, address);
+	}
+	printf("# %u deaths\n", deaths);
+}
+
+/* ---- What a death leaves, where only the driver publishes ---------------- */
+
+/* A process's publisher, made by hand, in slot 0. */
+struct by_hand {
+	int locks;	/* a description of its own */
+	struct torc_mp mp;
+	void *payload;
+};
+
+static void set_lock(int fd, short type)
+{
+	struct flock lock = { .l_type = type,
+			      .l_start = (off_t)TORC_LOCK_PUBLISHER,
+			      .l_len = 1 };
+
+	CHECK(!fcntl(fd, F_OFD_SETLK, &lock));
+}
+
+static void publisher_by_hand(const struct device *d, struct by_hand *ret)
+{
+	uint64_t ring_size = d->constants.ring_size;
+	uint64_t publishing = d->constants.publishing_offset;
+	struct torc_ring ring;
+	char *base;
+
+	ret->locks = device_open(d, O_RDWR);
+	CHECK(ret->locks >= 0);
+	set_lock(ret->locks, F_WRLCK);
+	base = device_map(d->fd, publishing, ring_size - publishing,
+			  PROT_READ | PROT_WRITE);
+	CHECK(base != MAP_FAILED);
+	torc_ring_view(&ring, &d->constants, base - publishing, NULL);
+	CHECK(!torc_mp_init(&ret->mp, &ring, 0));
+	ret->mp.slot->pid = (uint32_t)getpid();
+}
+
+static void die_in_a_claim(const void *context)
+{
+	struct by_hand by_hand;
+
+	publisher_by_hand(context, &by_hand);
+	CHECK(!torc_mp_reserve(&by_hand.mp, 100, &by_hand.payload));
+	kill(getpid(), SIGKILL);
+}
+
+/* The claim was won, and nothing stored there yet. */
+static void die_before_the_header(const void *context)
+{
+	struct by_hand by_hand;
+	struct torc_mp *mp = &by_hand.mp;
+	uint64_t tail;
+
+	publisher_by_hand(context, &by_hand);
+	tail = mp->ring.shm->tail;
+	torc_claim_note(mp, tail, 128);
+	CHECK(torc_cas(&mp->ring.shm->tail, tail, tail + 128));
+	kill(getpid(), SIGKILL);
+}
+
+/* Several windows full, by the driver, of which none is lost. */
+static void driver_publishes_and_reads(int fd)
+{
+	char message[1000], got[1000];
+
+	for (int i = 0; i < 500; i++) {
+		memset(message, i, sizeof(message));
+		CHECK_EQ(write(fd, message, sizeof(message)), sizeof(message));
+		CHECK_EQ(read(fd, got, sizeof(got)), sizeof(got));
+		CHECK(!memcmp(got, message, sizeof(got)));
+	}
+}
+
+TEST(a_claim_of_the_dead_is_mended_when_they_die)
+{
+	void (*const deaths[])(const void *) = { die_in_a_claim,
+						 die_before_the_header };
+
+	for (unsigned int i = 0; i < 6; i++) {
+		struct device d;
+
+		device_make(&d, memories[i / 2], TORC_DRIVER_MANY, 0600);
+		CHECK(!fcntl(d.fd, F_SETFL, O_RDWR | O_NONBLOCK));
+		driver_publishes_and_reads(d.fd);
+		CHECK_EQ(child_end(child_start(deaths[i % 2], &d)), -SIGKILL);
+		driver_publishes_and_reads(d.fd);
+		device_end(&d);
+	}
+}
+
+/* Loses its lock in the midst of a claim, and goes on when it is told to. */
+static void lose_the_lock(const void *context)
+{
+	const struct device *d = context;
+	struct by_hand by_hand;
+
+	publisher_by_hand(d, &by_hand);
+	CHECK(!torc_mp_reserve(&by_hand.mp, 4, &by_hand.payload));
+	close(by_hand.locks);
+	raise(SIGSTOP);
+	memcpy(by_hand.payload, "late", 4);
+	torc_mp_commit(&by_hand.mp, 4);
+	CHECK(!torc_mp_reserve(&by_hand.mp, 4, &by_hand.payload));
+	raise(SIGSTOP);
+}
+
+TEST(who_lost_its_lock_and_lives_is_not_dead)
+{
+	struct device d;
+	struct pollfd poller;
+	char got[8];
+	pid_t pid;
+
+	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_MANY, 0600);
+	poller = (struct pollfd){ d.fd, POLLIN, 0 };
+	pid = child_start(lose_the_lock, &d);
+	child_stops(pid);
+	CHECK_EQ(write(d.fd, "after", 5), 5);
+	CHECK_EQ(poll(&poller, 1, 300), 0);
+	kill(pid, SIGCONT);
+	CHECK_EQ(read(d.fd, got, sizeof(got)), 4);
+	CHECK(!memcmp(got, "late", 4));
+	CHECK_EQ(read(d.fd, got, sizeof(got)), 5);
+	/* When it dies at last, there is no lock that would tell of it. */
+	child_stops(pid);
+	CHECK_EQ(write(d.fd, "end", 3), 3);
+	kill(pid, SIGKILL);
+	CHECK_EQ(child_end(pid), -SIGKILL);
+	CHECK_EQ(read(d.fd, got, sizeof(got)), 3);
+	device_end(&d);
+}
