@@ -422,7 +422,7 @@ int torc_subscriber_alive(const struct torc_ring *ring, int fd, uint32_t slot);
 bool torc_publisher_present(const struct torc_ring *ring, uint32_t slot);
 bool torc_subscriber_present(const struct torc_ring *ring, uint32_t slot);
 
-/* ---- subscriber.c, for sets --------------------------------------------- */
+/* ---- subscriber.c and sub_wait.c, for sets ------------------------------- */
 
 /* A subscriber's place in a set. */
 struct torc_seat {

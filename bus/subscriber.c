@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Subscribers: taking a slot, receiving, waiting, passing over what a dead
- * publisher left.
+ * Subscribers: taking a slot, receiving, passing over what a dead publisher left.
  */
-#include "internal.h"
+#include "subscriber.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,26 +10,6 @@
 
 /* Ask who is dead after so many looks in vain by one who never waits. */
 #define IDLE_LOOKS 65536u
-
-struct torc_subscriber {
-	struct torc_consumer consumer;
-	uint32_t *room_word;		/* NULL: may not write it */
-	bool fences;			/* no membarrier() */
-	uint64_t room_step;		/* look at it this many bytes apart */
-	uint64_t room_next;		/* and next at this position */
-	uint32_t idle;
-	/* From here on not touched while there are messages. */
-	struct torc_forkable forkable;	/* fds: cursors, locks */
-	struct torc_sub_options options;
-	struct torc_patience patience;
-	uint32_t interrupted;
-	uint32_t slot;			/* or TORC_NO_SLOT */
-	void *copy;			/* for torc_sub_dispatch(), if lossy */
-	struct torc_seat seat;
-	struct torc_set *own_set;	/* of torc_sub_fd() */
-	struct torc_topic *topic;
-	struct torc_view view;
-};
 
 /* To ask which publishers live; most never do.  Without it, PIDs have to do. */
 static int locks_fd(struct torc_subscriber *sub)
@@ -51,13 +30,6 @@ static int explain(struct torc_subscriber *sub, int error)
 	return error;
 }
 
-static inline void wake_publishers(struct torc_subscriber *sub)
-{
-	if (sub->room_word &&
-	    torc_unlikely(torc_word_armed(sub->room_word, sub->fences)))
-		torc_wake(sub->topic, sub->room_word);
-}
-
 /*
  * Publishers get room a sixteenth of the capacity at a time; so they need not
  * be thought of for each message, but also when there is no more.
@@ -67,7 +39,7 @@ static inline void after_release(struct torc_subscriber *sub)
 	if (torc_unlikely(torc_distance(sub->consumer.cursor,
 					sub->room_next) >= 0)) {
 		sub->room_next = sub->consumer.cursor + sub->room_step;
-		wake_publishers(sub);
+		torc_sub_wake_publishers(sub);
 	}
 }
 
@@ -122,7 +94,7 @@ static __attribute__((noinline)) int no_message(struct torc_subscriber *sub,
 {
 	if (error != -EAGAIN)
 		return explain(sub, error);
-	wake_publishers(sub);
+	torc_sub_wake_publishers(sub);
 	if (++sub->idle % IDLE_LOOKS == 0)
 		torc_sub_skip_dead(sub);
 	if (sub->own_set)
@@ -251,140 +223,6 @@ size_t torc_sub_message_max(const struct torc_subscriber *sub)
 	return torc_message_max(&sub->view.ring);
 }
 
-/* ---- Waiting ------------------------------------------------------------ */
-
-bool torc_sub_ready(struct torc_subscriber *sub)
-{
-	struct torc_consumer *c = &sub->consumer;
-	struct torc_message message;
-	int r;
-
-	/* What was peeked and not released is still the next message. */
-	if (c->next != c->cursor || sub->forkable.unusable)
-		return true;
-	r = torc_consumer_peek(c, &message);
-	/* The caller has peeked nothing: there is nothing to be released. */
-	c->next = c->cursor;
-	c->next_count = c->count;
-	return r != -EAGAIN;
-}
-
-struct subs {
-	struct torc_subscriber *const *subs;
-	int count;
-};
-
-/* The index of one that has something to say, or -EAGAIN. */
-static int which_has_message(const struct subs *subs)
-{
-	for (int i = 0; i < subs->count; i++)
-		if (torc_sub_ready(subs->subs[i]))
-			return i;
-	return -EAGAIN;
-}
-
-static bool any_ready(void *context)
-{
-	const struct subs *subs = context;
-
-	for (int i = 0; i < subs->count; i++)
-		if (torc_sub_ready(subs->subs[i]) ||
-		    torc_load_relaxed(&subs->subs[i]->interrupted))
-			return true;
-	return false;
-}
-
-static bool any_interrupted(const struct subs *subs)
-{
-	bool interrupted = false;
-
-	for (int i = 0; i < subs->count; i++)
-		interrupted |= torc_interrupted(&subs->subs[i]->interrupted);
-	return interrupted;
-}
-
-/*
- * Nobody wakes a subscriber without a word, or one that sleeps otherwise than the
- * first: then all are polled.
- */
-static int any_sleep(void *context, uint64_t ns)
-{
-	const struct subs *subs = context;
-	const struct torc_topic *topic = subs->subs[0]->topic;
-	uint32_t *words[TORC_WORDS_MAX];
-	int count = 0;
-
-	while (count < subs->count && subs->subs[count]->room_word &&
-	       subs->subs[count]->topic->mapping->sleep == topic->mapping->sleep) {
-		words[count] = &subs->subs[count]->view.ring.cursors->data_word;
-		count++;
-	}
-	return torc_sleep(topic, words, count == subs->count ? count : 0, ns,
-			  any_ready, context);
-}
-
-static int wait_for(struct subs *subs, int64_t timeout_ns)
-{
-	const struct torc_event event = { any_ready, any_sleep, subs };
-	struct torc_waiting waiting;
-	int r;
-
-	torc_waiting_begin(&waiting, &subs->subs[0]->patience, timeout_ns);
-	do {
-		r = torc_wait_turn(&waiting, &event);
-		for (int i = 0; i < subs->count && r == -EAGAIN; i++)
-			torc_sub_skip_dead(subs->subs[i]);
-	} while (r == -EAGAIN);
-	if (!r)
-		torc_waiting_end(&waiting);
-	return r;
-}
-
-int torc_sub_wait_any(struct torc_subscriber *const *subs, int count,
-		      int64_t timeout_ns)
-{
-	struct subs all = { subs, count };
-	int i, r;
-
-	if (count < 1)
-		return torc_fail(-EINVAL, "nothing to wait for");
-	if (count > TORC_WORDS_MAX)
-		return torc_fail(-E2BIG, "%d topics to wait for; more than %d "
-				 "take a set", count, TORC_WORDS_MAX);
-	for (i = 0; i < count; i++)
-		if (subs[i]->forkable.unusable)
-			return torc_unusable(&subs[i]->forkable,
-					 subs[i]->topic);
-	for (;;) {
-		i = which_has_message(&all);
-		if (i >= 0)
-			return i;
-		if (any_interrupted(&all))
-			return -EINTR;
-		for (i = 0; i < count; i++)
-			wake_publishers(subs[i]);
-		if (!timeout_ns)
-			return -ETIMEDOUT;
-		r = wait_for(&all, timeout_ns);
-		if (r)
-			return r;
-	}
-}
-
-int torc_sub_wait(struct torc_subscriber *sub, int64_t timeout_ns)
-{
-	int r = torc_sub_wait_any(&sub, 1, timeout_ns);
-
-	return r < 0 ? r : 0;
-}
-
-void torc_sub_wake(struct torc_subscriber *sub)
-{
-	torc_interrupt(sub->topic, &sub->interrupted,
-		       sub->room_word ? &sub->view.ring.cursors->data_word
-				      : NULL);
-}
-
 /* ---- In sets ------------------------------------------------------------ */
 
 struct torc_seat *torc_sub_seat(struct torc_subscriber *sub)
@@ -394,7 +232,7 @@ struct torc_seat *torc_sub_seat(struct torc_subscriber *sub)
 
 void torc_sub_settle(struct torc_subscriber *sub)
 {
-	wake_publishers(sub);
+	torc_sub_wake_publishers(sub);
 }
 
 int torc_sub_fd(struct torc_subscriber *sub)
@@ -613,7 +451,7 @@ struct torc_subscriber *torc_sub_close(struct torc_subscriber *sub)
 	if (slot && !sub->forkable.unusable) {
 		torc_store_relaxed(&slot->pid, 0);
 		torc_consumer_leave(&sub->consumer);
-		wake_publishers(sub);
+		torc_sub_wake_publishers(sub);
 	}
 	torc_forkable_remove(&sub->forkable);
 	if (sub->view.ring_base)
