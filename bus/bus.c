@@ -73,7 +73,8 @@ static int check_directory(int fd, const char *path)
 	struct stat st;
 
 	if (fstat(fd, &st))
-		return -errno;
+		return torc_fail(-errno, "bus %s: %s", path,
+				 strerrordesc_np(errno));
 	if (st.st_uid != geteuid() && st.st_uid != 0)
 		return torc_fail(-EPERM, "bus %s: belongs to user %u; use one "
 				 "of your own or root's (TORC_DIR)",

@@ -249,11 +249,14 @@ static int cursors_segment(struct torc_topic *topic)
 {
 	int segment, fd = torc_files_describe(topic, TORC_OBJECT_CURSORS,
 					      O_RDONLY);
+	ssize_t n;
 
 	if (fd < 0)
 		return fd;
-	if (pread(fd, &segment, sizeof(segment), 0) != sizeof(segment) ||
-	    segment < 0)
+	n = pread(fd, &segment, sizeof(segment), 0);
+	if (n < 0)
+		segment = -errno;
+	else if (n != sizeof(segment) || segment < 0)
 		segment = -EPROTO;
 	close(fd);
 	return segment;
@@ -298,6 +301,10 @@ static int remove_all(struct torc_topic *topic)
 {
 	int cursors = cursors_segment(topic);
 
+	/* Where nothing says which it is, nobody would find it afterwards. */
+	if (cursors < 0 && cursors != -ENOENT && cursors != -EPERM &&
+	    cursors != -EPROTO)
+		return cursors;
 	if (shmctl(topic->segment, IPC_RMID, NULL))
 		return -errno;
 	if (cursors >= 0)
