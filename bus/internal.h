@@ -335,6 +335,9 @@ static inline uint64_t torc_checks_size(uint64_t capacity)
  * committed. */
 void torc_check_note(const struct torc_ring *ring, uint64_t position,
 		     uint64_t header);
+/* The same for the messages from @begin to @end, of which @header is the first. */
+void torc_check_note_batch(const struct torc_ring *ring, uint64_t begin,
+			   uint64_t end, uint64_t header);
 
 /* What is left in a ring in which nobody takes part. */
 struct torc_salvage {

@@ -43,8 +43,40 @@ static void note_check(struct torc_publisher *pub, size_t length)
 			TORC_HEADER(TORC_RECORD_MESSAGE, slot, length));
 }
 
+/*
+ * Publish a batch, its check words noted before the commit.  As
+ * torc_sp_publish_batch(); *@ret_bytes are those of its records.
+ */
+static int publish_checked_batch(struct torc_publisher *pub,
+				 const struct torc_span *messages, int count,
+				 uint64_t *ret_bytes)
+{
+	const struct torc_ring *ring = &pub->view.ring;
+	uint64_t begin, end = 0, header = 0;
+	int n;
+
+	if (pub->many) {
+		n = torc_mp_write_batch(&pub->mp, messages, count, &header);
+		begin = pub->mp.claim;
+		end = pub->mp.end;
+	} else {
+		begin = pub->sp.tail;
+		n = torc_sp_write_batch(&pub->sp, messages, count, &header,
+					&end);
+	}
+	if (n < 0)
+		return n;
+	torc_check_note_batch(ring, begin, end, header);
+	if (pub->many)
+		torc_mp_commit_batch(&pub->mp, header);
+	else
+		torc_sp_advance(&pub->sp, header, end, (uint64_t)n);
+	*ret_bytes = end - begin;
+	return n;
+}
+
 /* After a commit of so many bytes: write it out, if it is time to. */
-static int sync_committed(struct torc_publisher *pub, size_t length)
+static int sync_committed(struct torc_publisher *pub, uint64_t bytes)
 {
 	uint64_t now;
 
@@ -52,7 +84,7 @@ static int sync_committed(struct torc_publisher *pub, size_t length)
 	case TORC_SYNC_NONE:
 		return 0;
 	case TORC_SYNC_ASYNC:
-		pub->unsynced += torc_record_size(length);
+		pub->unsynced += bytes;
 		if (pub->unsynced < pub->view.ring.mark_step)
 			return 0;
 		pub->unsynced = 0;
@@ -101,7 +133,8 @@ static inline int commit(struct torc_publisher *pub, size_t length)
 	else
 		torc_sp_commit(&pub->sp, length);
 	notify(pub);
-	return torc_unlikely(pub->checked) ? sync_committed(pub, length) : 0;
+	return torc_likely(!pub->checked)
+		       ? 0 : sync_committed(pub, torc_record_size(length));
 }
 
 static int explain(const struct torc_publisher *pub, int error, size_t length)
@@ -209,6 +242,26 @@ int torc_pub_publishv(struct torc_publisher *pub, const struct iovec *pieces,
 	return commit(pub, length);
 }
 
+/* As torc_sp_publish_batch(), on whatever kind of ring, and wake who sleeps. */
+static inline int try_batch(struct torc_publisher *pub,
+			    const struct torc_span *messages, int count)
+{
+	uint64_t bytes = 0;
+	int n, r;
+
+	if (torc_unlikely(pub->checked))
+		n = publish_checked_batch(pub, messages, count, &bytes);
+	else if (pub->many)
+		n = torc_mp_publish_batch(&pub->mp, messages, count);
+	else
+		n = torc_sp_publish_batch(&pub->sp, messages, count);
+	if (torc_unlikely(n <= 0))
+		return n;
+	notify(pub);
+	r = torc_unlikely(pub->checked) ? sync_committed(pub, bytes) : 0;
+	return r ? r : n;
+}
+
 int torc_pub_publish_batch(struct torc_publisher *pub,
 			   const struct torc_span *messages, int count)
 {
@@ -222,19 +275,11 @@ int torc_pub_publish_batch(struct torc_publisher *pub,
 				 "message", pub->topic->name);
 	if (torc_unlikely(pub->reserved))
 		torc_pub_abort(pub);
-	if (torc_unlikely(pub->checked)) {
-		r = publish(pub, messages[0].data, messages[0].length);
-		return r ? r : 1;
-	}
 	attempt.needed = messages[0].length;
 	for (;;) {
-		r = pub->many ? torc_mp_publish_batch(&pub->mp, messages, count)
-			      : torc_sp_publish_batch(&pub->sp, messages,
-						      count);
-		if (torc_likely(r > 0)) {
-			notify(pub);
+		r = try_batch(pub, messages, count);
+		if (torc_likely(r > 0))
 			return r;
-		}
 		/* Rather a few now than all later. */
 		if (r == -EAGAIN && count > 1) {
 			count = 1;

@@ -58,6 +58,23 @@ void torc_check_note(const struct torc_ring *ring, uint64_t position,
 			   check_word(ring, position, header));
 }
 
+void torc_check_note_batch(const struct torc_ring *ring, uint64_t begin,
+			   uint64_t end, uint64_t header)
+{
+	uint64_t size;
+
+	/* What stands in the ring may be anything. */
+	for (uint64_t p = begin; p < end; p += size) {
+		if (p != begin)
+			header = torc_load_relaxed(torc_header_at(ring, p));
+		size = torc_record_extent(ring, p, header);
+		if (!size)
+			return;
+		if (torc_header_kind(header) == TORC_RECORD_MESSAGE)
+			torc_check_note(ring, p, header);
+	}
+}
+
 /* Bytes of the record at @position, if it is an intact message; else 0. */
 static uint64_t check_message(const struct torc_ring *ring, uint64_t position)
 {

@@ -351,7 +351,7 @@ static inline uint64_t torc_header_load(const struct torc_ring *ring,
 
 	/* MO(torc_header_load:A), pairs with the commits torc_sp_advance:B,
 	 * torc_sp_publish_short:A, torc_mp_publish_short:A, torc_mp_commit:B
-	 * and :C, torc_mp_publish_batch:A, torc_mp_abort:A and
+	 * and :C, torc_mp_commit_batch:A, torc_mp_abort:A and
 	 * torc_claim_repair:A: who sees the header sees the payload, and that
 	 * the header which follows is zero or newer. */
 	return racy ? torc_racy_load(header) : torc_load_acquire(header);

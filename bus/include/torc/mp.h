@@ -462,20 +462,13 @@ static inline int torc_mp_publish(struct torc_mp *mp, const void *data,
 	return 0;
 }
 
-/**
- * torc_mp_publish_batch() - append several messages, visible all at once
- * @mp:		the producer
- * @spans:	the messages; copied
- * @count:	how many, at least 1
- *
- * Takes as many from the front as fit into the longest record that the ring
- * takes; no other producer's message comes between them.
- *
- * Context, ordering, progress: as torc_mp_publish().
- * Return: How many were published, at least 1; else as torc_mp_reserve().
+/*
+ * torc_mp_publish_batch() up to its commit: torc_mp_commit_batch() with the header
+ * returned.  The claim is from mp->claim to mp->end.
  */
-static inline int torc_mp_publish_batch(struct torc_mp *mp,
-					const struct torc_span *spans, int count)
+static inline int torc_mp_write_batch(struct torc_mp *mp,
+				      const struct torc_span *spans, int count,
+				      uint64_t *ret_header)
 {
 	const struct torc_ring *ring = &mp->ring;
 	torc_u64 *tail = &ring->shm->tail;
@@ -505,12 +498,8 @@ static inline int torc_mp_publish_batch(struct torc_mp *mp,
 			mp->claim = claim;
 			mp->end = end;
 			torc_claim_enter(mp);
-			/* MO(torc_mp_publish_batch:A), pairs with
-			 * torc_header_load:A */
-			torc_store_release(torc_header_at(ring, claim),
-					   torc_batch_write(ring, claim, spans,
-							    fits,
-							    mp->slot_index));
+			*ret_header = torc_batch_write(ring, claim, spans, fits,
+						       mp->slot_index);
 			return fits;
 		}
 		torc_pause();
@@ -518,6 +507,35 @@ static inline int torc_mp_publish_batch(struct torc_mp *mp,
 	if (noted)
 		torc_claim_clear(mp);
 	return r;
+}
+
+static inline void torc_mp_commit_batch(struct torc_mp *mp, uint64_t header)
+{
+	/* MO(torc_mp_commit_batch:A), pairs with torc_header_load:A */
+	torc_store_release(torc_header_at(&mp->ring, mp->claim), header);
+}
+
+/**
+ * torc_mp_publish_batch() - append several messages, visible all at once
+ * @mp:		the producer
+ * @spans:	the messages; copied
+ * @count:	how many, at least 1
+ *
+ * Takes as many from the front as fit into the longest record that the ring
+ * takes; no other producer's message comes between them.
+ *
+ * Context, ordering, progress: as torc_mp_publish().
+ * Return: How many were published, at least 1; else as torc_mp_reserve().
+ */
+static inline int torc_mp_publish_batch(struct torc_mp *mp,
+					const struct torc_span *spans, int count)
+{
+	uint64_t header = 0;
+
+	count = torc_mp_write_batch(mp, spans, count, &header);
+	if (count > 0)
+		torc_mp_commit_batch(mp, header);
+	return count;
 }
 
 #ifdef __cplusplus

@@ -359,6 +359,32 @@ static inline int torc_sp_publish(struct torc_sp *sp, const void *data,
 	return 0;
 }
 
+/*
+ * torc_sp_publish_batch() up to its commit, which is torc_sp_advance() with the
+ * header and the end returned, and the count.
+ */
+static inline int torc_sp_write_batch(struct torc_sp *sp,
+				      const struct torc_span *spans, int count,
+				      uint64_t *ret_header, uint64_t *ret_end)
+{
+	const struct torc_ring *ring = &sp->ring;
+	int r;
+
+	count = torc_batch_measure(ring, sp->tail, spans, count, ret_end);
+	if (count < 0)
+		return count;
+	if (torc_distance(*ret_end + ring->ahead, sp->limit) > 0) {
+		r = torc_sp_make_room(sp, *ret_end + ring->ahead);
+		if (r)
+			return r;
+	}
+	if (torc_unlikely(sp->reserved))
+		sp->zeroed = sp->tail;
+	sp->reserved = false;
+	*ret_header = torc_batch_write(ring, sp->tail, spans, count, 0);
+	return count;
+}
+
 /**
  * torc_sp_publish_batch() - append several messages, visible all at once
  * @sp:		the producer
@@ -375,23 +401,11 @@ static inline int torc_sp_publish(struct torc_sp *sp, const void *data,
 static inline int torc_sp_publish_batch(struct torc_sp *sp,
 					const struct torc_span *spans, int count)
 {
-	const struct torc_ring *ring = &sp->ring;
-	uint64_t end, first;
-	int r;
+	uint64_t header = 0, end = 0;
 
-	count = torc_batch_measure(ring, sp->tail, spans, count, &end);
-	if (count < 0)
-		return count;
-	if (torc_distance(end + ring->ahead, sp->limit) > 0) {
-		r = torc_sp_make_room(sp, end + ring->ahead);
-		if (r)
-			return r;
-	}
-	if (torc_unlikely(sp->reserved))
-		sp->zeroed = sp->tail;
-	sp->reserved = false;
-	first = torc_batch_write(ring, sp->tail, spans, count, 0);
-	torc_sp_advance(sp, first, end, (uint64_t)count);
+	count = torc_sp_write_batch(sp, spans, count, &header, &end);
+	if (count > 0)
+		torc_sp_advance(sp, header, end, (uint64_t)count);
 	return count;
 }
 

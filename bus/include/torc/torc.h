@@ -368,7 +368,7 @@ TORC_API int torc_pub_publishv(struct torc_publisher *pub,
  * @count:	how many; at least 1
  *
  * As many from the front as fit into the longest message that the topic takes;
- * one alone if there is no room for so many, or the topic is on a disk.
+ * one alone if there is no room for so many.
  *
  * Context, ordering, progress: as torc_pub_publish().
  * Return: How many were published, at least 1; else as torc_pub_publish().  With
