@@ -17,6 +17,9 @@
  * one who could kill them as well: a process of the same user and PID namespace
  * (and network namespace, where the address to answer at is the publisher's).
  *
+ * On the driver's topics it is the driver that rings, for processes too: one eventfd
+ * serves all topics of a set, and the slots say whose bells were armed.
+ *
  * What is lost (a death on the way, a bell that cannot be reached) is made up for
  * by the sleeper's timer; see set.c.
  */
@@ -160,9 +163,9 @@ static void want_credentials(int socket)
 
 /* ---- Being rung --------------------------------------------------------- */
 
-/* A socket, for the topics of one bus or for those of none. */
+/* A socket, for the topics of one bus or for those of none; or the driver's. */
 struct torc_bell_socket {
-	struct torc_forkable forkable;	/* fds: it, its eventfd or -1 */
+	struct torc_forkable forkable;	/* fds: it, its eventfd; either may be -1 */
 	struct torc_bus *bus;
 	struct torc_bell_socket *next;
 };
@@ -219,7 +222,20 @@ static void socket_close(const struct torc_bell *bell,
 	free(s);
 }
 
-/* Without one, datagrams do. */
+static struct torc_bell_socket *socket_new(struct torc_bus *bus)
+{
+	struct torc_bell_socket *s = calloc(1, sizeof(*s));
+
+	if (!s) {
+		torc_fail(-ENOMEM, "out of memory");
+		return NULL;
+	}
+	s->forkable.fds[0] = s->forkable.fds[1] = -1;
+	torc_forkable_add(&s->forkable);
+	s->bus = bus ? torc_bus_ref(bus) : NULL;
+	return s;
+}
+
 static void add_eventfd(struct torc_bell_socket *s, int epoll_fd)
 {
 	struct epoll_event event = { .events = EPOLLIN };
@@ -232,8 +248,11 @@ static void add_eventfd(struct torc_bell_socket *s, int epoll_fd)
 		*fd = -1;
 	}
 	torc_fork_allow();
-	if (*fd >= 0)
-		want_credentials(s->forkable.fds[0]);
+}
+
+static bool is_drivers(const struct torc_bell_socket *s)
+{
+	return s->forkable.fds[0] < 0;
 }
 
 int torc_bell_hang(struct torc_bell *bell, struct torc_bus *bus, int epoll_fd)
@@ -243,17 +262,14 @@ int torc_bell_hang(struct torc_bell *bell, struct torc_bus *bus, int epoll_fd)
 	int fd, r;
 
 	for (s = bell->sockets; s; s = s->next)
-		if (same_bus(s->bus, bus))
+		if (!is_drivers(s) && same_bus(s->bus, bus))
 			return 0;
-	s = calloc(1, sizeof(*s));
+	s = socket_new(bus);
 	if (!s)
-		return torc_fail(-ENOMEM, "out of memory");
-	s->forkable.fds[0] = s->forkable.fds[1] = -1;
-	torc_forkable_add(&s->forkable);
+		return -ENOMEM;
 	torc_fork_hold();
 	fd = s->forkable.fds[0] = new_socket();
 	torc_fork_allow();
-	s->bus = bus ? torc_bus_ref(bus) : NULL;
 	r = fd < 0 ? torc_fail(fd, "cannot get a socket: %s",
 			       strerrordesc_np(-fd))
 		   : listen_at(bell, fd, bus);
@@ -263,11 +279,42 @@ int torc_bell_hang(struct torc_bell *bell, struct torc_bus *bus, int epoll_fd)
 		socket_close(bell, s);
 		return r;
 	}
+	/* Without an eventfd datagrams do. */
 	if (bell->alone)
 		add_eventfd(s, epoll_fd);
+	if (s->forkable.fds[1] >= 0)
+		want_credentials(s->forkable.fds[0]);
 	s->next = bell->sockets;
 	bell->sockets = s;
 	return 0;
+}
+
+int torc_bell_wire(struct torc_bell *bell, const struct torc_seat *seat,
+		   int epoll_fd)
+{
+	struct torc_bell_socket *s = bell->sockets;
+
+	while (s && !is_drivers(s))
+		s = s->next;
+	if (!s) {
+		s = socket_new(NULL);
+		if (!s)
+			return -ENOMEM;
+		add_eventfd(s, epoll_fd);
+		s->next = bell->sockets;
+		bell->sockets = s;
+	}
+	/* Where that is refused, the set's timer has to do. */
+	seat->topic->mapping->ring(seat->subscription, s->forkable.fds[1]);
+	return 0;
+}
+
+static bool hear_driver(const struct torc_bell_socket *s, uint32_t *ret_hint)
+{
+	uint64_t rings;
+
+	*ret_hint = TORC_RING_UNNAMED;
+	return read(s->forkable.fds[1], &rings, sizeof(rings)) == sizeof(rings);
 }
 
 /* Was it rung?  The first time by this publisher, tell it of the eventfd. */
@@ -297,11 +344,18 @@ static bool hear_one_of_many(const struct torc_bell_socket *s,
 		    MSG_DONTWAIT) == sizeof(*ret_hint);
 }
 
+static bool hear(const struct torc_bell_socket *s, uint32_t *ret_hint)
+{
+	if (is_drivers(s))
+		return hear_driver(s, ret_hint);
+	return s->forkable.fds[1] >= 0 ? hear_alone(s)
+				       : hear_one_of_many(s, ret_hint);
+}
+
 bool torc_bell_hear(struct torc_bell *bell, uint32_t *ret_hint)
 {
 	for (struct torc_bell_socket *s = bell->sockets; s; s = s->next)
-		if (s->forkable.fds[1] >= 0 ? hear_alone(s)
-					    : hear_one_of_many(s, ret_hint))
+		if (hear(s, ret_hint))
 			return true;
 	return false;
 }

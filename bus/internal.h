@@ -209,6 +209,12 @@ struct torc_mapping {
 	int (*sleep)(const struct torc_topic *topic, const uint32_t *word,
 		     uint32_t value, uint64_t ns);
 	void (*wake)(const struct torc_topic *topic, const uint32_t *word);
+	/*
+	 * Have @eventfd, -1: none, written to whenever who waits for messages is
+	 * woken; the subscriber's bell is disarmed before.  NULL: publishers ring
+	 * bells themselves.
+	 */
+	int (*ring)(int subscription, int eventfd);
 
 	bool disk;	/* not memory: it stays, and can be written out */
 };
@@ -434,6 +440,7 @@ struct torc_seat {
 	struct torc_cursors_shm *cursors;
 	struct torc_subscriber_slot_shm *slot;	/* NULL: cannot be woken */
 	uint32_t slot_index;
+	int subscription;	/* of mapping->subscribe() */
 	/* the set's */
 	struct torc_set *set;	/* NULL: in none */
 	void *data;
@@ -459,11 +466,6 @@ void torc_set_settle(struct torc_set *set);
 
 /* ---- bell.c: doorbells -------------------------------------------------- */
 
-/*
- * Processes ring them, the driver does not: what that publishes to who sleeps on
- * a descriptor is found when the timer of its set expires.
- */
-
 struct torc_ringer;
 
 struct torc_bell {
@@ -479,6 +481,11 @@ void torc_bell_fini(struct torc_bell *bell);
  * instance @epoll_fd becomes readable.
  */
 int torc_bell_hang(struct torc_bell *bell, struct torc_bus *bus, int epoll_fd);
+/* The same for a topic whose mapping rings. */
+int torc_bell_wire(struct torc_bell *bell, const struct torc_seat *seat,
+		   int epoll_fd);
+/* A ring that says only that some armed bell is not armed any more. */
+#define TORC_RING_UNNAMED UINT32_MAX
 /* What the next ring said; false if there is none. */
 bool torc_bell_hear(struct torc_bell *bell, uint32_t *ret_hint);
 

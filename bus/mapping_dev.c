@@ -312,6 +312,11 @@ static void dev_wake(const struct torc_topic *topic, const uint32_t *word)
 	ioctl(topic->fd, TORC_IOC_WAKE, number_of(word));
 }
 
+static int dev_ring(int subscription, int eventfd)
+{
+	return ioctl(subscription, TORC_IOC_EVENTFD, eventfd) ? -errno : 0;
+}
+
 const struct torc_mapping torc_mapping_dev = {
 	.name = "dev",
 	.prefix = "dev:",
@@ -325,4 +330,5 @@ const struct torc_mapping torc_mapping_dev = {
 	.subscribe = dev_subscribe,
 	.sleep = dev_sleep,
 	.wake = dev_wake,
+	.ring = dev_ring,
 };

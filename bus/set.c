@@ -140,6 +140,18 @@ static bool cool(struct torc_set *set, bool all)
 	return any;
 }
 
+/* Those whose bells the driver disarmed. */
+static void warm_disarmed(struct torc_set *set)
+{
+	for (uint32_t i = 0; i < set->size; i++) {
+		struct torc_seat *seat = set->seats[i];
+
+		if (seat && seat->slot && seat->topic->mapping->ring &&
+		    !torc_load_relaxed(&seat->slot->bell_armed))
+			make_warm(set, seat);
+	}
+}
+
 /* Make those warm whose bell rang; true if it did.  The set is not stirred. */
 static bool listen(struct torc_set *set)
 {
@@ -147,7 +159,9 @@ static bool listen(struct torc_set *set)
 	int n;
 
 	for (n = 0; n < RINGS_MAX && torc_bell_hear(&set->bell, &hint); n++)
-		if (hint < set->size && set->seats[hint])
+		if (hint == TORC_RING_UNNAMED)
+			warm_disarmed(set);
+		else if (hint < set->size && set->seats[hint])
 			make_warm(set, set->seats[hint]);
 	for (uint32_t i = 0; n >= RINGS_QUEUED && i < set->size; i++)
 		if (set->seats[i])
@@ -370,7 +384,10 @@ int torc_set_add(struct torc_set *set, struct torc_subscriber *sub, void *data)
 		return torc_fail(-EBUSY, "%s: the subscriber is in a set, or "
 				 "has a descriptor, already",
 				 seat->topic->name);
-	r = torc_bell_hang(&set->bell, seat->topic->place.bus, epoll_fd(set));
+	r = seat->topic->mapping->ring
+		    ? torc_bell_wire(&set->bell, seat, epoll_fd(set))
+		    : torc_bell_hang(&set->bell, seat->topic->place.bus,
+				     epoll_fd(set));
 	if (r)
 		return r;
 	while (i < set->size && set->seats[i])
@@ -384,10 +401,10 @@ int torc_set_add(struct torc_set *set, struct torc_subscriber *sub, void *data)
 	seat->data = data;
 	seat->index = i;
 	set->seats[i] = seat;
-	if (seat->slot)
-		show_bell(set, seat);
-	else
+	if (!seat->slot)
 		set->polled++;
+	else if (!seat->topic->mapping->ring)
+		show_bell(set, seat);
 	make_warm(set, seat);
 	stir(set);
 	return 0;
@@ -404,6 +421,8 @@ void torc_set_remove(struct torc_set *set, struct torc_subscriber *sub)
 	} else if (!set->forkable.unusable) {
 		torc_store_relaxed(&seat->slot->bell_armed, 0u);
 		torc_store_relaxed(&seat->slot->bell, 0u);
+		if (seat->topic->mapping->ring)
+			seat->topic->mapping->ring(seat->subscription, -1);
 	}
 	set->seats[seat->index] = NULL;
 	drop_warm(set, seat);

@@ -431,6 +431,7 @@ int torc_sub_open(struct torc_topic *topic,
 		.cursors = sub->view.ring.cursors,
 		.slot = sub->consumer.slot,
 		.slot_index = sub->slot,
+		.subscription = sub->forkable.fds[0],
 	};
 	sub->room_step = sub->view.ring.mark_step / 2;
 	sub->room_next = sub->consumer.cursor;

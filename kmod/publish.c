@@ -43,8 +43,14 @@ static void signal_files(struct torc_topic *topic)
 	unsigned long flags;
 
 	spin_lock_irqsave(&topic->signals_lock, flags);
-	list_for_each_entry(open, &topic->signals, signals_link)
+	list_for_each_entry(open, &topic->signals, signals_link) {
+		/* Its eventfd may serve many: that it is this one's turn. */
+		if (open->slot)
+			torc_store_relaxed(&torc_subscriber_slot(
+					&topic->ring, open->slot)->bell_armed,
+					   0);
 		torc_eventfd_signal(open->eventfd);
+	}
 	spin_unlock_irqrestore(&topic->signals_lock, flags);
 	kill_fasync(&topic->fasync, SIGIO, POLL_IN);
 }

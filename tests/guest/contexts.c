@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <torc/ring.h>
@@ -93,21 +94,16 @@ struct received {
 	uint32_t of[SENDERS_MAX];
 };
 
-static void receive_one(struct torc_subscriber *sub, struct received *received)
+static void note(struct received *received, struct stamp stamp)
 {
-	struct stamp stamp = receive_stamped(sub);
-
 	CHECK(stamp.sender < SENDERS_MAX);
 	CHECK_EQ(stamp.number, received->of[stamp.sender]);
 	received->of[stamp.sender]++;
 }
 
-static void nothing_more(struct torc_subscriber *sub)
+static void receive_one(struct torc_subscriber *sub, struct received *received)
 {
-	struct torc_message message;
-	char got[STAMPED_MAX];
-
-	CHECK_EQ(torc_sub_receive(sub, got, sizeof(got), &message), -EAGAIN);
+	note(received, receive_stamped(sub));
 }
 
 static void drivers_sent_all(const struct received *received)
@@ -127,6 +123,7 @@ TEST(tasks_and_interrupts_publish_beside_processes)
 		uint32_t drivers = drivers_publishers();
 		struct received received = { { 0 } };
 		struct sender senders[2];
+		struct stamp more;
 		pid_t pids[2];
 
 		for (uint32_t i = 0; i < 2; i++) {
@@ -139,7 +136,7 @@ TEST(tasks_and_interrupts_publish_beside_processes)
 			receive_one(sub, &received);
 		for (int i = 0; i < 2; i++)
 			CHECK_EQ(child_end(pids[i]), 0);
-		nothing_more(sub);
+		CHECK(!receive_stamped_if_any(sub, &more));
 		drivers_sent_all(&received);
 		printf("# %d claims in the midst of another\n", told("nested"));
 		CHECK(told("nested") > 0);
@@ -160,6 +157,7 @@ TEST(processes_killed_meanwhile_stop_no_interrupt)
 		struct received received = { { 0 } };
 		struct sender sender = { address, drivers_publishers(),
 					 UINT32_MAX };
+		struct stamp more;
 		pid_t pid = child_start(send_messages, &sender);
 
 		publish_from_all_contexts(address, EACH);
@@ -175,14 +173,123 @@ TEST(processes_killed_meanwhile_stop_no_interrupt)
 		}
 		kill(pid, SIGKILL);
 		CHECK_EQ(child_end(pid), -SIGKILL);
-		while (!torc_sub_wait(sub, 0))
-			receive_one(sub, &received);
+		while (receive_stamped_if_any(sub, &more))
+			note(&received, more);
 		drivers_sent_all(&received);
 		end_contexts();
 		torc_sub_close(sub);
 		topic_destroy(topic, address);
 	}
 	printf("# %u deaths\n", deaths);
+}
+
+/* ---- Descriptors --------------------------------------------------------- */
+
+/* Without the timers that stand in for rings: only a ring makes one readable. */
+static bool timers_stand_still;
+
+int timerfd_settime(int fd, int flags, const struct itimerspec *when,
+		    struct itimerspec *before)
+{
+	struct itimerspec never = { .it_value = { 0, 0 } };
+
+	/* Nanoseconds make it readable now. */
+	if (timers_stand_still && when->it_value.tv_nsec > 1000)
+		when = &never;
+	return (int)syscall(SYS_timerfd_settime, fd, flags, when, before);
+}
+
+static void wait_readable(int fd)
+{
+	struct pollfd poller = { fd, POLLIN, 0 };
+
+	CHECK_EQ(poll(&poller, 1, 30000), 1);
+}
+
+TEST(a_descriptor_tells_of_what_is_published_in_any_context)
+{
+	timers_stand_still = true;
+	for_each_kind(address) {
+		struct torc_topic *topic = topic_create(address, TORC_MANY,
+							65536);
+		struct torc_subscriber *sub = sub_open(topic, 0);
+		struct sender sender = { address, drivers_publishers(), EACH };
+		int fd = torc_sub_fd(sub);
+		struct received received = { { 0 } };
+		uint32_t left = (sender.number + 1) * EACH;
+		struct stamp stamp;
+		pid_t pid = child_start(send_messages, &sender);
+
+		publish_from_all_contexts(address, EACH);
+		while (left) {
+			wait_readable(fd);
+			for (; receive_stamped_if_any(sub, &stamp); left--)
+				note(&received, stamp);
+		}
+		CHECK_EQ(child_end(pid), 0);
+		drivers_sent_all(&received);
+		end_contexts();
+		torc_sub_close(sub);
+		topic_destroy(topic, address);
+	}
+}
+
+static void write_in_turns(const void *context)
+{
+	const struct device *devices = context;
+
+	for (int i = 0; i < 100; i++) {
+		usleep(2000);
+		CHECK_EQ(write(devices[i % 3].fd, &i, sizeof(i)), sizeof(i));
+	}
+}
+
+TEST(the_descriptor_of_a_set_tells_of_each_of_its_topics)
+{
+	static const uint32_t flags[] = { 0, TORC_DRIVER_PUBLISHES,
+					  TORC_DRIVER_MANY };
+	struct torc_message message;
+	struct torc_subscriber *subs[3];
+	struct device devices[3];
+	struct torc_set *set;
+	int next[3] = { 0, 1, 2 }, number, got = 0;
+	pid_t pid;
+
+	timers_stand_still = true;
+	MUST(torc_set_open(TORC_WAIT_SLEEP, &set));
+	for (int i = 0; i < 3; i++) {
+		char address[sizeof(devices[i].name) + 4];
+		struct torc_topic *topic;
+
+		device_make(&devices[i], memories[i], flags[i], 0600);
+		snprintf(address, sizeof(address), "dev:%.127s",
+			 devices[i].name);
+		topic = topic_open(address, 0);
+		subs[i] = sub_open(topic, 0);
+		torc_topic_close(topic);
+		MUST(torc_set_add(set, subs[i], &subs[i]));
+	}
+	pid = child_start(write_in_turns, devices);
+	while (got < 100) {
+		void *which;
+		int i;
+
+		wait_readable(torc_set_fd(set));
+		if (torc_set_wait(set, 0, &which) == -ETIMEDOUT)
+			continue;
+		i = (int)((struct torc_subscriber **)which - subs);
+		MUST(torc_sub_receive(subs[i], &number, sizeof(number),
+				      &message));
+		CHECK_EQ(number, next[i]);
+		next[i] += 3;
+		got++;
+	}
+	CHECK_EQ(child_end(pid), 0);
+	for (int i = 0; i < 3; i++) {
+		torc_sub_close(subs[i]);
+		device_end(&devices[i]);
+	}
+	torc_set_close(set);
 }
 
 /* ---- What a death leaves, where only the driver publishes ---------------- */

@@ -35,7 +35,9 @@ void wait_for_participants(struct torc_topic *topic, enum torc_role role,
 
 void publish_stamped(struct torc_publisher *pub, uint32_t sender,
 		     uint32_t number);
-/* Wait for the next message, and check what is in it. */
+/* The next message, what is in it being checked; false if there is none. */
+bool receive_stamped_if_any(struct torc_subscriber *sub, struct stamp *ret);
+/* The same, waited for. */
 struct stamp receive_stamped(struct torc_subscriber *sub);
 
 #define MUST(call)                                                            \

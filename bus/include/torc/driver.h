@@ -119,7 +119,10 @@ struct torc_driver_wait {
 #define TORC_IOC_WAIT		_IOW('T', 0xc3, struct torc_driver_wait)
 /* Wake who sleeps on a word; the argument is an enum torc_driver_word. */
 #define TORC_IOC_WAKE		_IO('T', 0xc4)
-/* Signal an eventfd at each wake of the data word; the argument, -1: no more. */
+/*
+ * Signal an eventfd at each wake of the data word; the argument, -1: no more.  A
+ * subscription's bell_armed is cleared before.
+ */
 #define TORC_IOC_EVENTFD	_IO('T', 0xc5)
 
 TORC_STATIC_ASSERT(sizeof(struct torc_driver_create) == 352);
