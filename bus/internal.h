@@ -259,6 +259,7 @@ void torc_unmap_parts(struct torc_topic *topic, struct torc_view *view);
 
 /* ---- files.c: topics that are files, in topic->place --------------------- */
 
+/* How the files of a new ring are to be. */
 struct torc_filling {
 	/* What the new ring shall hold, @ring and @cursors being mapped. */
 	int (*fill)(const struct torc_constants_shm *constants, void *ring,
