@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Goal: a message through the mapping makes no system call, whatever holds the
+ * bytes and whoever publishes.
+ * Method: publisher and subscriber give up all system calls (seccomp's strict mode
+ * kills who makes one) but those that end them.
+ */
+#include "device.h"
+#include "topics.h"
+
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define COUNT 20000u
+/* Never full: a publisher that waits for room looks at the clock. */
+#define CAPACITY (1u << 20)
+
+static struct torc_topic *topic;
+
+static void no_calls_from_here(void)
+{
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT))
+		harness_skip("the kernel has no seccomp");
+}
+
+/* exit() would make calls that are not allowed. */
+static void end_with(int status)
+{
+	syscall(SYS_exit, status);
+}
+
+static void publish(const void *unused)
+{
+	struct torc_publisher *pub = pub_open(topic, TORC_FULL_FAIL);
+
+	(void)unused;
+	/* Participants are counted at once; from here on nobody sleeps. */
+	wait_for_participants(topic, TORC_SUBSCRIBER, 1);
+	no_calls_from_here();
+	for (uint64_t i = 0; i < COUNT; i++)
+		if (torc_pub_publish(pub, &i, sizeof(i)))
+			end_with(1);
+	end_with(0);
+}
+
+static void receive(const void *unused)
+{
+	struct torc_subscriber *sub = sub_open(topic, 0);
+	struct torc_message message;
+	uint64_t got;
+
+	(void)unused;
+	no_calls_from_here();
+	for (uint64_t i = 0; i < COUNT;) {
+		int r = torc_sub_receive(sub, &got, sizeof(got), &message);
+
+		if ((r && r != -EAGAIN) || (!r && got != i))
+			end_with(1);
+		i += !r;
+	}
+	end_with(0);
+}
+
+static void make_a_call(const void *unused)
+{
+	(void)unused;
+	no_calls_from_here();
+	getppid();
+	end_with(0);
+}
+
+TEST(a_message_makes_no_system_call)
+{
+	int status = child_end(child_start(make_a_call, NULL));
+
+	if (status != -SIGKILL)
+		harness_skip("the kernel has no seccomp");
+	for_each_kind(address) {
+		for (unsigned int flags = 0; flags <= TORC_MANY;
+		     flags += TORC_MANY) {
+			pid_t publisher, subscriber;
+
+			topic = topic_create(address, flags, CAPACITY);
+			subscriber = child_start(receive, NULL);
+			publisher = child_start(publish, NULL);
+			CHECK_EQ(child_end(publisher), 0);
+			CHECK_EQ(child_end(subscriber), 0);
+			topic_destroy(topic, address);
+		}
+	}
+}
