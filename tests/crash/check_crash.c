@@ -30,6 +30,8 @@
 #define DENSE_MAX 4000u
 /* Boundaries of a case without TORC_LONG. */
 #define SHARE 20u
+/* To come to a boundary. */
+#define ATTEMPTS 20
 #define STEPS_MAX 200000u
 /* Seconds that a case may take. */
 #define PATIENCE 3600u
@@ -118,9 +120,14 @@ struct trial {
 	bool everything;
 };
 
-/* A place between two instructions of a call: so many after so many. */
+/*
+ * A place between two instructions of a call: after so many system calls, the
+ * n-th time that an instruction is come to, and so many rounds of it if it
+ * repeats itself (rep movs).
+ */
 struct boundary {
-	uint32_t syscalls, steps;
+	uint64_t place;
+	uint32_t syscalls, times, rounds;
 };
 
 struct boundaries {
@@ -147,14 +154,18 @@ static void begin_victim(struct trial *trial, struct victim *victim,
 	victim_start(victim, act_out, actor);
 }
 
-static void go_to(struct victim *victim, const struct boundary *boundary)
+/* False if this time the call has taken another way. */
+static bool go_to(struct victim *victim, const struct boundary *boundary)
 {
-	for (uint32_t i = 0; i < boundary->syscalls; i++)
-		if (!victim_finish_syscall(victim))
-			return;
-	for (uint32_t i = 0; i < boundary->steps; i++)
-		if (!victim_step(victim))
-			break;
+	bool more = true;
+
+	for (uint32_t i = 0; more && i < boundary->syscalls; i++)
+		more = victim_finish_syscall(victim);
+	for (uint32_t i = 0; more && i < boundary->times; i++)
+		more = victim_run_to(victim, boundary->place);
+	for (uint32_t i = 0; more && i < boundary->rounds; i++)
+		more = victim_step(victim);
+	return !victim->ended && victim_place(victim) == boundary->place;
 }
 
 /* Bring all to where the victim's call begins. */
@@ -200,7 +211,6 @@ static void check_stopped(struct trial *trial)
 	if (stage->pub && publishes(trial) &&
 	    (!trial->c->other || trial->c->both))
 		stage_say(stage, 60);
-	stage_hear(stage);
 }
 
 /* The victim is dead: all go on. */
@@ -236,18 +246,21 @@ static void check_messages(struct trial *trial, const uint32_t heard[VICTIMS])
 	}
 }
 
-static void kill_at(struct trial *trial, const struct boundary *boundary,
-		    const struct boundary *other)
+/* False if the victim did not come there. */
+static bool try_to_kill_at(struct trial *trial, const struct boundary *boundary,
+			   const struct boundary *other)
 {
 	struct stage *stage = &trial->stage;
 	uint32_t heard[VICTIMS];
+	bool there;
 
-	stage->boundary++;
 	set_up(trial, other);
-	go_to(&trial->victim, boundary);
+	there = go_to(&trial->victim, boundary);
 	if (trial->c->both)
-		go_to(&trial->other_victim, other);
-	check_stopped(trial);
+		there &= go_to(&trial->other_victim, other);
+	if (there)
+		check_stopped(trial);
+	stage_hear(stage);
 	memcpy(heard, stage->victim_heard, sizeof(heard));
 	if (trial->c->both)
 		victim_kill_both(&trial->victim, &trial->other_victim);
@@ -256,35 +269,81 @@ static void kill_at(struct trial *trial, const struct boundary *boundary,
 	stage->killed_at = torc_now_ns();
 	check_dead(trial);
 	check_messages(trial, heard);
-	trial->tally->kills++;
+	return there;
+}
+
+/* Whether there is somebody to wake, say, is not the same each time. */
+static void kill_at(struct trial *trial, const struct boundary *boundary,
+		    const struct boundary *other)
+{
+	trial->stage.boundary++;
+	for (int i = 0; i < ATTEMPTS; i++)
+		if (try_to_kill_at(trial, boundary, other)) {
+			trial->tally->kills++;
+			return;
+		}
 }
 
 /* ---- Which boundaries --------------------------------------------------- */
+
+/* Where the call is after one more step, which has come to @place. */
+static struct boundary after_step(const struct boundary *before, bool call,
+				  uint64_t place)
+{
+	struct boundary at = *before;
+
+	at.place = place;
+	at.syscalls += call;
+	at.rounds = !call && place == before->place ? before->rounds + 1 : 0;
+	at.times = at.rounds ? before->times : !call;
+	return at;
+}
+
+/* How often the call has come to the @i-th step's place since a system call. */
+static uint32_t count_times(const struct boundary *steps, uint32_t i)
+{
+	uint32_t syscalls = steps[i].syscalls, times = 0;
+	uint64_t place = steps[i].place;
+
+	for (; steps[i].syscalls == syscalls; i--) {
+		if (steps[i].place == place && !steps[i].rounds)
+			times += steps[i].times;
+		if (!i)
+			break;
+	}
+	return times;
+}
 
 /* Step through a call once; note the boundaries that others can tell apart. */
 static struct boundaries trace(struct trial *trial, struct victim *victim,
 			       bool dense)
 {
 	struct boundaries b = { .at = calloc(STEPS_MAX, sizeof(*b.at)) };
+	struct boundary *steps = calloc(STEPS_MAX, sizeof(*steps));
 	struct stage *stage = &trial->stage;
-	struct boundary at = { 0, 0 };
 	bool more, call, changed;
 
-	if (!b.at)
+	if (!b.at || !steps)
 		stage_fail(stage, "out of memory");
 	stage_changed(stage);
-	b.count = 1;
+	steps[0].place = victim_place(victim);
+	b.at[b.count++] = steps[0];
 	do {
-		if (++b.instructions >= STEPS_MAX)
+		struct boundary *at = &steps[++b.instructions];
+
+		if (b.instructions + 1 >= STEPS_MAX)
 			stage_fail(stage, "it does not end");
 		call = victim_at_syscall(victim);
 		more = victim_step(victim);
 		changed = stage_changed(stage);
-		at.syscalls += call;
-		at.steps = call ? 0 : at.steps + 1;
-		if (call || changed || dense)
-			b.at[b.count++] = at;
+		*at = after_step(at - 1, call, victim_place(victim));
+		if (call || changed || dense) {
+			b.at[b.count] = *at;
+			b.at[b.count++].times =
+				count_times(steps, b.instructions);
+		}
 	} while (more);
+	free(steps);
 	return b;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,14 +96,47 @@ bool victim_finish_syscall(struct victim *v)
 	return !*v->done;
 }
 
-bool victim_at_syscall(const struct victim *v)
+uint64_t victim_place(const struct victim *v)
 {
 	struct user_regs_struct regs;
+
+	if (ptrace(PTRACE_GETREGS, v->pid, NULL, &regs))
+		give_up("cannot read registers: %s", strerror(errno));
+	return regs.rip;
+}
+
+static bool set_debug_register(struct victim *v, size_t i, uint64_t value)
+{
+	size_t offset = offsetof(struct user, u_debugreg) + i * sizeof(long);
+
+	return !ptrace(PTRACE_POKEUSER, v->pid, offset, value);
+}
+
+bool victim_run_to(struct victim *v, uint64_t place)
+{
+	/* Where it is does not count, and would trap at once. */
+	do {
+		if (!victim_step(v))
+			return false;
+		if (victim_place(v) == place)
+			return true;
+		/* Not every virtual machine has breakpoints. */
+	} while (!set_debug_register(v, 0, place) ||
+		 !set_debug_register(v, 7, 1));
+	resume(v, PTRACE_CONT);
+	if (*v->done)
+		return false;
+	set_debug_register(v, 7, 0);
+	return true;
+}
+
+bool victim_at_syscall(const struct victim *v)
+{
+	uint64_t place = victim_place(v);
 	long code;
 
-	ptrace(PTRACE_GETREGS, v->pid, NULL, &regs);
 	errno = 0;
-	code = ptrace(PTRACE_PEEKTEXT, v->pid, regs.rip, NULL);
+	code = ptrace(PTRACE_PEEKTEXT, v->pid, place, NULL);
 	return !errno && (code & 0xffff) == 0x050f;
 }
 

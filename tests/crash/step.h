@@ -7,6 +7,7 @@
 #define TORC_TESTS_CRASH_STEP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct victim {
@@ -27,6 +28,12 @@ bool victim_step(struct victim *v);
 
 /* Go on to the end of the next system call; false as victim_step(). */
 bool victim_finish_syscall(struct victim *v);
+
+/* Address of the instruction that is next. */
+uint64_t victim_place(const struct victim *v);
+
+/* Go on until the one at @place is next, again if it is; false as victim_step(). */
+bool victim_run_to(struct victim *v, uint64_t place);
 
 /* Is the next one a system call? */
 bool victim_at_syscall(const struct victim *v);
