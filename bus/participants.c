@@ -278,6 +278,8 @@ int torc_topic_get_info(struct torc_topic *topic,
 							  : 0u) |
 			 (topic->reopened ? TORC_REOPENED : 0u),
 		.sync = (enum torc_sync)TORC_RING_SYNC_POLICY(c->flags),
+		.sync_interval_ns = TORC_RING_SYNC_INTERVAL(c->flags) *
+				    1000000ull,
 		.memory = torc_memory_got(topic),
 		.kept = topic->kept,
 		.dropped = topic->dropped,

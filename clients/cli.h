@@ -61,6 +61,18 @@ __attribute__((format(printf, 1, 2))) int cli_usage(const char *format, ...);
 /* What the library says about its failed call; returns the exit status. */
 int cli_failed(int error);
 __attribute__((noreturn)) void cli_no_memory(void);
+/*
+ * --memory=LIST and --numa=NODE, of programs that map topics: rows of the table of
+ * options, and what they do to options of topics.
+ */
+#define CLI_MEMORY_OPTIONS(memory, numa)					\
+	{ (memory), "memory", "LIST", "of the topic: huge, locked, prefault" },	\
+	{ (numa), "numa", "NODE", "bind the topic's memory to that node" }
+int cli_memory(const char *value, struct torc_topic_options *options);
+int cli_numa(const char *value, struct torc_topic_options *options);
+/* Say so if huge pages are among the @asked, and were not got. */
+void cli_tell_memory(struct torc_topic *topic, unsigned int asked);
+
 /* Say so if opening @topic meant making it anew after a crash of the machine. */
 void cli_tell_reopened(struct torc_topic *topic);
 

@@ -36,6 +36,7 @@ enum sub_format format;
 	uint64_t count;		/* messages; UINT64_MAX: no end */
 	int64_t timeout_ns;	/* -1: none */
 	unsigned int flags;	/* TORC_SUB_* */
+	struct torc_topic_options topic_options;
 	int eof, wait, stats;
 
 	/* topics */

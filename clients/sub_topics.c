@@ -117,7 +117,8 @@ static int join(struct sub *sub, struct sub_topic *topic)
 	struct torc_sub_options options = { .flags = sub->flags };
 	int r;
 
-	r = torc_topic_open(sub->bus, topic->name, NULL, &topic->topic);
+	r = torc_topic_open(sub->bus, topic->name, &sub->topic_options,
+			    &topic->topic);
 	if (is_ring_missing(sub, topic, r))
 		return 1;
 	if (!r) {
@@ -130,6 +131,7 @@ static int join(struct sub *sub, struct sub_topic *topic)
 	if (!r)
 		r = torc_set_add(sub->set, topic->sub, topic);
 	if (!r) {
+		cli_tell_memory(topic->topic, sub->topic_options.memory);
 		sub->joined++;
 		return 0;
 	}

@@ -63,9 +63,7 @@ static const struct cli_option options[] = {
 	  "who may read a new topic losslessly" },
 	{ KEY_SUBSCRIBERS, "subscribers", "N",
 	  "of a new topic, at most; default 64" },
-	{ KEY_MEMORY, "memory", "LIST",
-	  "of the topic: huge, locked, prefault" },
-	{ KEY_NUMA, "numa", "NODE", "bind the topic's memory to that node" },
+	CLI_MEMORY_OPTIONS(KEY_MEMORY, KEY_NUMA),
 	{ KEY_SYNC, "sync", "WHEN",
 	  "of a new file:PATH: none (default), async, a TIME, or commit" },
 	{ KEY_TYPE, "type", "TEXT", "what the messages are; must match" },
@@ -146,53 +144,6 @@ static int set_sync(struct pub *pub, const char *value)
 	return 0;
 }
 
-static int set_memory(struct pub *pub, const char *value)
-{
-	static const struct {
-		const char *name;
-		unsigned int flag;
-	} kinds[] = {
-		{ "huge", TORC_MEMORY_HUGE },
-		{ "locked", TORC_MEMORY_LOCKED },
-		{ "prefault", TORC_MEMORY_PREFAULT },
-	};
-	const char *word = value;
-	unsigned int found;
-	size_t length;
-
-	for (;; word += length + 1) {
-		length = strcspn(word, ",");
-		found = 0;
-		for (int i = 0; i < 3; i++)
-			if (strlen(kinds[i].name) == length &&
-			    !strncmp(kinds[i].name, word, length))
-				found = kinds[i].flag;
-		if (!found) {
-			cli_note("--memory=%s: not huge, locked or prefault, "
-				 "separated by commas", value);
-			return -1;
-		}
-		pub->topic_options.memory |= found;
-		if (!word[length])
-			return 0;
-	}
-}
-
-static int set_numa(struct pub *pub, const char *value)
-{
-	uint64_t node;
-
-	if (cli_count("numa", value, &node))
-		return -1;
-	if (node > UINT32_MAX) {
-		cli_note("--numa=%s: out of range", value);
-		return -1;
-	}
-	pub->topic_options.memory |= TORC_MEMORY_NUMA;
-	pub->topic_options.numa_node = (uint32_t)node;
-	return 0;
-}
-
 static int set_topic(int key, const char *value, struct pub *pub)
 {
 	struct torc_topic_options *topic = &pub->topic_options;
@@ -213,9 +164,9 @@ static int set_topic(int key, const char *value, struct pub *pub)
 	case KEY_SUBSCRIBERS:
 		return set_subscribers(pub, value);
 	case KEY_MEMORY:
-		return set_memory(pub, value);
+		return cli_memory(value, topic);
 	case KEY_NUMA:
-		return set_numa(pub, value);
+		return cli_numa(value, topic);
 	case KEY_SYNC:
 		return set_sync(pub, value);
 	case KEY_TYPE:
@@ -435,6 +386,38 @@ static void start_progress(struct pub *pub)
 	ev_timer_start(cli_loop(), &progress_timer);
 }
 
+/* ---- Syncing ------------------------------------------------------------ */
+
+/* Who publishes looks at the clock; while there is nothing to publish, this does. */
+static ev_timer sync_timer;
+
+static void on_sync(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+	static uint64_t synced;
+	struct pub *pub = watcher->data;
+	int r;
+
+	(void)loop;
+	(void)events;
+	if (pub->messages == synced)
+		return;
+	synced = pub->messages;
+	r = torc_pub_sync(pub->publisher);
+	if (r)
+		pub->status = cli_failed(r);
+}
+
+static void start_syncing(struct pub *pub, const struct torc_topic_info *info)
+{
+	double seconds = (double)info->sync_interval_ns / 1e9;
+
+	if (info->sync != TORC_SYNC_INTERVAL)
+		return;
+	ev_timer_init(&sync_timer, on_sync, seconds, seconds);
+	sync_timer.data = pub;
+	ev_timer_start(cli_loop(), &sync_timer);
+}
+
 /* ---- Opening ------------------------------------------------------------ */
 
 /* A topic that is there may be another than was asked for; say so. */
@@ -504,11 +487,8 @@ static int open_all(struct pub *pub)
 	pub->topic_options.flags = info.flags;
 	compare_capacity(pub, info.capacity);
 	cli_tell_reopened(pub->topic);
-	if (pub->topic_options.memory & ~info.memory & TORC_MEMORY_HUGE)
-		cli_note("%s: no huge pages: the pool (vm.nr_hugepages) has not "
-			 "enough, or is not for this kind of topic, and "
-			 "transparent_hugepage/shmem_enabled forbids it; with "
-			 "pages of the usual size", pub->name);
+	cli_tell_memory(pub->topic, pub->topic_options.memory);
+	start_syncing(pub, &info);
 	return 0;
 }
 

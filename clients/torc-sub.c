@@ -29,6 +29,8 @@ enum {
 	KEY_HEX,
 	KEY_JSON,
 	KEY_LOSSY,
+	KEY_MEMORY,
+	KEY_NUMA,
 	KEY_STATS,
 	KEY_TIMEOUT,
 	KEY_WAIT,
@@ -48,6 +50,7 @@ static const struct cli_option options[] = {
 	  "print the length (u32, little-endian), then the message" },
 	{ KEY_HEX, "hex", NULL, "print messages in hexadecimal" },
 	{ KEY_JSON, "json", NULL, "print messages as JSON objects" },
+	CLI_MEMORY_OPTIONS(KEY_MEMORY, KEY_NUMA),
 	{ KEY_STATS, "stats", NULL, "at the end, print counts and rates" },
 	{ 0 }
 };
@@ -79,6 +82,10 @@ static int set(int key, const char *value, void *context)
 	case KEY_LOSSY:
 		sub->flags |= TORC_SUB_LOSSY;
 		return 0;
+	case KEY_MEMORY:
+		return cli_memory(value, &sub->topic_options);
+	case KEY_NUMA:
+		return cli_numa(value, &sub->topic_options);
 	case KEY_WAIT:
 		sub->wait = 1;
 		return 0;

@@ -50,6 +50,52 @@ sync() {
 		run 2 torc-pub --sync=commit -m x t && says err file:PATH
 }
 
+# dirty PID FILE: KiB of it that the process has written and nobody to the disk.
+dirty() {
+	awk -v file="$2" '
+		/^[0-9a-f]+-/ { ours = index($0, file) }
+		ours && /_Dirty:/ { n += $2 }
+		END { print n + 0 }' "/proc/$1/smaps"
+}
+
+define quiet_sync "--sync=TIME writes out what was published when no more comes"
+quiet_sync() {
+	local disk
+	disk=$(mktemp -d /var/tmp/torc-test.XXXXXX)
+	if [ "$(stat -f -c %T "$disk")" = tmpfs ]; then
+		rmdir "$disk"
+		skip="/var/tmp is no disk"
+		return
+	fi
+	mkfifo feed
+	start torc-pub --sync=50ms "file:$disk/t" <feed >/dev/null 2>&1 &
+	started
+	exec 9>feed
+	until_true "[ -s '$disk/t' ]"
+	# Dirty while it was formatted, and then by a message alone.
+	until_true "[ \"\$(dirty $pid $disk/t)\" = 0 ]" && echo hello >&9 &&
+		until_true "torc-stat --dump 'file:$disk/t' 2>&1 | grep -q hello" &&
+		until_true "[ \"\$(dirty $pid $disk/t)\" = 0 ]"
+	local status=$?
+	exec 9>&-
+	finish "$pid" 0 && run 0 torc-rm "file:$disk/t" || status=1
+	rm -rf "$disk"
+	return $status
+}
+
+define memory "--memory and --numa: of publishers and subscribers"
+memory() {
+	keep t --memory=prefault && run 124 torc-sub --timeout=0 \
+		--memory=prefault,huge t && run 124 torc-sub --lossy \
+		--timeout=0 --memory=prefault t && let_go &&
+		for program in torc-pub torc-sub; do
+			run 2 $program --memory=cheap t && says err cheap &&
+				run 2 $program --numa=x t && says err numa ||
+				return
+		done
+	keep t && run 2 torc-sub --numa=1000 t && says err "node 1000" && let_go
+}
+
 define reopened "a copy is told to be one, with what was kept and dropped"
 reopened() {
 	seq 10 >in

@@ -38,7 +38,8 @@ struct torc_topic_info {
 	uint64_t kept;		/* file:PATH, when it was last reopened after the
 				   machine had gone down: messages */
 	uint64_t dropped;	/* and bytes between them that no longer were */
-	uint64_t reserved[8];
+	uint64_t sync_interval_ns;	/* TORC_SYNC_INTERVAL */
+	uint64_t reserved[7];
 };
 
 /**
