@@ -216,11 +216,22 @@ TEST(a_sleeping_subscriber_is_woken_by_each_message)
 	}
 }
 
+static void wait_until_blocked(struct torc_topic *topic)
+{
+	struct torc_participant publisher;
+
+	do {
+		usleep(1000);
+		MUST(torc_topic_participants(topic, &publisher, 1));
+	} while (!publisher.blocked);
+}
+
 static void receive_slowly(const void *context)
 {
 	struct torc_topic *topic = topic_open(context, 0);
 	struct torc_subscriber *sub = sub_open(topic, TORC_SUB_OLDEST);
 
+	wait_until_blocked(topic);
 	for (uint32_t i = 0; i < 200; i++) {
 		if (i % 50 == 0)
 			usleep(20000);

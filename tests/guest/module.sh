@@ -5,20 +5,9 @@
 # be unloaded while anybody has to do with it.  Leaves it loaded for the other
 # tests.
 
-module=$TORC_MODULES/torc.ko
-folder=/dev/torc
-number=0
+. "${0%/*}/checks.sh"
 
-check() {	# check TITLE COMMAND...
-	title=$1
-	shift
-	number=$((number + 1))
-	if "$@"; then
-		echo "ok $number - $title"
-	else
-		echo "not ok $number - $title"
-	fi
-}
+module=$TORC_MODULES/torc.ko
 
 parameters() {
 	insmod "$module" major=240 max_topics=2 topics=one,two/three &&
@@ -38,17 +27,16 @@ too_many() {
 cat_and_echo() {
 	rmmod torc 2>/dev/null
 	insmod "$module" topics=talk || return
-	echo hello >$folder/talk && echo again >$folder/talk &&
-		timeout 1 cat $folder/talk >/tmp/got
-	[ "$(cat /tmp/got)" = "$(printf 'hello\nagain')" ]
+	echo hello >$folder/talk && echo again >$folder/talk || return
+	reader_start $folder/talk
+	await was_read hello again
 }
 
 cat_sleeps() {
-	timeout 3 cat $folder/talk >/tmp/got &
-	sleep 1
+	await reader_sleeps
 	echo late >$folder/talk
-	wait
-	[ "$(tail -n 1 /tmp/got)" = late ]
+	await was_read hello again late
+	reader_end
 }
 
 not_unloaded_while_open() {
@@ -76,4 +64,4 @@ check "counters are told" counters
 check "it is not unloaded while a node is open" not_unloaded_while_open
 check "it unloads, with its nodes" unloads
 check "only root makes topics by default" only_root_makes_topics
-echo "1..$number"
+checked

@@ -4,20 +4,9 @@
 # Goal: the sample drivers do what they say: publish from a hard interrupt and from
 # tracepoints, and answer.  As drivers do, they hold the module and their topics.
 
-samples="torc_echo torc_exec torc_tick"
-folder=/dev/torc
-number=0
+. "${0%/*}/checks.sh"
 
-check() {	# check TITLE COMMAND...
-	title=$1
-	shift
-	number=$((number + 1))
-	if "$@"; then
-		echo "ok $number - $title"
-	else
-		echo "not ok $number - $title"
-	fi
-}
+samples="torc_echo torc_exec torc_tick"
 
 load() {
 	grep -q '^torc ' /proc/modules || insmod "$TORC_MODULES/torc.ko" ||
@@ -44,22 +33,6 @@ ticks_have_a_time() {
 		END { exit !(0 < ns[1] && ns[1] < ns[2]) }'
 }
 
-# read_until NODE COMMAND...: read the messages from the oldest on into
-# /tmp/read, until COMMAND likes them.
-read_until() {
-	cat "$1" >/tmp/read &
-	reader=$!
-	shift
-	tries=100
-	until "$@"; do
-		tries=$((tries - 1))
-		[ $tries -gt 0 ] || break
-		sleep 0.1
-	done
-	kill $reader
-	[ $tries -gt 0 ]
-}
-
 life_is_told() {
 	for event in start exec exit; do
 		grep -Eq "^[0-9]+\.[0-9]{9} $event $pid $$ " /tmp/read || return
@@ -70,17 +43,17 @@ tells_of_processes() {
 	sh -c 'exit 0' &
 	pid=$!
 	wait $pid
-	read_until $folder/exec life_is_told
-}
-
-answered() {
-	[ "$(cat /tmp/read)" = "$(printf 'one\ntwo')" ]
+	reader_start $folder/exec
+	await life_is_told
+	reader_end
 }
 
 answers() {
 	echo one >$folder/echo/request
 	echo two >$folder/echo/request
-	read_until $folder/echo/reply answered
+	reader_start $folder/echo/reply
+	await was_read one two
+	reader_end
 }
 
 bad_rates() {
@@ -104,4 +77,4 @@ check "torc_exec tells of a process's start, program and end" tells_of_processes
 check "torc_echo answers, in turn" answers
 check "torc_tick refuses rates and sizes that make no sense" bad_rates
 check "they unload, with their topics" unload
-echo "1..$number"
+checked
