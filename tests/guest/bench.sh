@@ -6,41 +6,36 @@
 # Method: one round, short of what would be worth reading in an emulator; the
 # program itself fails if a message is lost or garbled.
 
-number=0
+. "${0%/*}/checks.sh"
+
 out=/tmp/bench.out
 export TORC_DIR=${TORC_DIR:-/tmp/bus}
 mkdir -p "$TORC_DIR"
 
-check() {	# check TITLE COMMAND...
-	title=$1
-	shift
-	number=$((number + 1))
-	if "$@"; then
-		echo "ok $number - $title"
-	else
-		echo "not ok $number - $title"
-		sed 's/^/# /' $out
-	fi
+tell_output() {
+	sed 's/^/# /' $out
+	return 1
 }
 
 # measures MODE SYSTEM: and gives a figure.
 measures() {
 	torc-bench "$1" --systems "$2" --rounds 1 --size 8 --json \
 		>$out 2>&1 </dev/null &&
-		grep -q "\"system\":\"$2\".*\"ratio_to_limit\":[0-9]" $out
+		grep -q "\"system\":\"$2\".*\"ratio_to_limit\":[0-9]" $out ||
+		tell_output
 }
 
 every_mode() {
 	for mode in rtt throughput fanout mpsc wake; do
 		measures $mode dev || return
 	done
-	[ "$(ls /dev/torc)" = "$before" ]
+	[ "$(ls $folder)" = "$before" ]
 }
 
 # missing SYSTEM WHAT: it fails, and says how to mend it.
 missing() {
 	! torc-bench rtt --systems "$1" --rounds 1 >$out 2>&1 </dev/null &&
-		grep -q "$1: .*modprobe $2)" $out
+		grep -q "$1: .*modprobe $2)" $out || tell_output
 }
 
 without_driver() {
@@ -57,7 +52,7 @@ round_trips() {
 
 check "without the driver it is told to be missing" without_driver
 check "without torc_echo that is told to be missing" missing echo torc_echo
-before=$(ls /dev/torc)
+before=$(ls $folder)
 check "each mode is measured on the driver's topics" every_mode
 check "the way to a driver and back is measured" round_trips
-echo "1..$number"
+checked
