@@ -4,21 +4,11 @@
 # Goal: the driver that docs/driver.md teaches to write, which was built from that
 # page, does what the page says.
 
-node=/dev/torc/load
-number=0
+. "${0%/*}/checks.sh"
+
+node=$folder/load
 export TORC_DIR=${TORC_DIR:-/tmp/bus}
 mkdir -p "$TORC_DIR"
-
-check() {	# check TITLE COMMAND...
-	title=$1
-	shift
-	number=$((number + 1))
-	if "$@"; then
-		echo "ok $number - $title"
-	else
-		echo "not ok $number - $title"
-	fi
-}
 
 load() {
 	grep -q '^torc ' /proc/modules || insmod "$TORC_MODULES/torc.ko" ||
@@ -33,7 +23,7 @@ loads() {
 
 through_mapping() {
 	# Each message ends a line itself.
-	torc-sub -n 2 --timeout=30s dev:load 2>/dev/null | grep . >/tmp/mapped &&
+	torc-sub -n 2 dev:load 2>/dev/null | grep . >/tmp/mapped &&
 		loads cat /tmp/mapped
 }
 
@@ -46,4 +36,4 @@ check "it builds and loads, and its topic is for everybody" load
 check "cat prints the load" loads head -n 2 $node
 check "torc-sub prints it" through_mapping
 check "it unloads while it is read; the messages stay" unloads_while_read
-echo "1..$number"
+checked
