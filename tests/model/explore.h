@@ -31,8 +31,7 @@ struct model_case {
 	void (*judge)(void);
 	int variants;	  /* each is explored by itself */
 	uint32_t mortal;  /* threads that may die anywhere: a mask */
-	uint32_t deaths;  /* how many of them at most */
-	uint32_t bound;	  /* preemptions in a short run; 0: MODEL_UNBOUND */
+	int large;	  /* the last so many: preemptions bounded if in haste */
 };
 
 /* What all threads share; the ring is in it. */
@@ -48,8 +47,8 @@ struct model_result {
 
 /*
  * Explore @c until all is seen, or @states are.  @preemptions: how often a thread
- * that could go on may have to give way; when its stores leave their buffer, and
- * when it dies, is not bounded.
+ * may have to give way although it could go on, or before its stores have left
+ * its buffer.  When it dies is not bounded.
  */
 struct model_result model_explore(const struct model_case *c, int variant,
 				  enum model_order order, uint32_t preemptions,

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The cases: how each begins, its threads and what is asked of them.
+ */
+#include "ring.h"
+
+#include <stdlib.h>
+
+struct torc_ring ring;
+struct torc_sp sp;
+struct torc_mp mps[2];
+struct torc_consumer consumers[2];
+unsigned char bodies[IDS][LONGEST];
+struct torc_span spans[2];
+struct given given;
+
+static void make_bodies(void)
+{
+	for (uint32_t id = 0; id < IDS; id++)
+		memset(bodies[id], (int)id, sizeof(bodies[id]));
+}
+
+/* ---- Setting up ----------------------------------------------------------- */
+
+static void make_ring(uint32_t kind, uint64_t first)
+{
+	const struct torc_ring_config config = {
+		.capacity = 4096,
+		.kind = kind,
+		.publishers = kind == TORC_KIND_MP ? 2 : 1,
+		.subscribers = 2,
+		.first_position = first
+	};
+	struct torc_constants_shm constants;
+	uint64_t size;
+
+	memset(&given, 0, sizeof(given));
+	memset(mps, 0, sizeof(mps));
+	memset(&sp, 0, sizeof(sp));
+	memset(consumers, 0, sizeof(consumers));
+	membarrier_is_refused(false);
+	make_bodies();
+	if (torc_ring_layout(&config, &constants))
+		abort();
+	size = constants.ring_size + constants.cursors_size;
+	if (size > MODEL_MEMORY)
+		abort();
+	torc_ring_format(&constants, model_memory,
+			 model_memory + constants.ring_size);
+	if (torc_ring_attach(&ring, model_memory, constants.ring_size,
+			     model_memory + constants.ring_size,
+			     constants.cursors_size))
+		abort();
+	if (kind == TORC_KIND_SP)
+		torc_sp_init(&sp, &ring);
+	else
+		for (uint32_t i = 0; i < 2; i++)
+			torc_mp_init(&mps[i], &ring, i);
+}
+
+static void join(uint32_t slot, uint32_t flags)
+{
+	if (torc_consumer_join(&consumers[slot], &ring, slot, flags))
+		abort();
+}
+
+/* @count messages come before all. */
+static void prefill(uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const unsigned char *body = bodies[ID(2, i)];
+
+		if (ring.kind == TORC_KIND_SP
+			    ? torc_sp_publish(&sp, body, given.length)
+			    : torc_mp_publish(&mps[0], body, given.length))
+			abort();
+	}
+	given.before = count;
+}
+
+static void expect(uint32_t publishers, size_t length, uint32_t each)
+{
+	given.publishers = publishers;
+	given.length = length;
+	given.each = each;
+}
+
+static void expect_all(uint32_t messages)
+{
+	given.expected = given.before + messages;
+}
+
+/* ---- Cases ---------------------------------------------------------------- */
+
+static void set_two(int variant)
+{
+	make_ring(TORC_KIND_MP, variant ? 4096 - 64 : 0);
+	expect(3, variant ? 40 : 8, 2);
+	join(0, TORC_LOSSLESS);
+	expect_all(4);
+}
+
+/* The third message does not fit before the end of the data. */
+static void set_mp_full(int variant)
+{
+	make_ring(TORC_KIND_MP, 4096 - 1280);
+	expect(3, 504, (uint32_t)variant + 1);
+	join(0, TORC_LOSSLESS);
+	prefill(2);
+	expect_all(2 * given.each);
+}
+
+static void set_mp_lossy(int variant)
+{
+	(void)variant;
+	make_ring(TORC_KIND_MP, 4096 - 1280);
+	expect(3, 504, 1);
+	join(0, 0);
+	prefill(3);
+	expect_all(2);
+}
+
+static void set_mp_lapped(int variant)
+{
+	make_ring(TORC_KIND_MP, variant ? 4096 - 1280 : 0);
+	expect(1, 504, 2);
+	join(0, 0);
+	prefill(3);
+	expect_all(2);
+}
+
+static void set_mp_kinds(int variant)
+{
+	make_ring(TORC_KIND_MP, variant ? 4096 - 32 : 0);
+	expect(3, 40, 0);
+	join(0, TORC_LOSSLESS);
+	for (uint32_t i = 0; i < 2; i++)
+		spans[i] = (struct torc_span){ bodies[ID(1, i)], given.length };
+	expect_all(3);
+}
+
+/*
+ * The first claims room with a pad before it.  What it has to zero is where the
+ * last message of the second comes, as soon as the floor has moved over the pad.
+ */
+static void set_mp_zero(int variant)
+{
+	make_ring(TORC_KIND_MP, 4096 - 320);
+	expect(3, 472, 3);
+	given.aborts = !variant;
+	join(0, TORC_LOSSLESS);
+	expect_all(given.aborts ? 3 : 4);
+}
+
+static void set_mp_join(int variant)
+{
+	make_ring(TORC_KIND_MP, 4096 - 1280);
+	expect(1, 504, 2);
+	prefill(3);
+	given.join_flags = (uint32_t)variant;
+	expect_all(2);
+}
+
+static void set_mp_deaths(int variant)
+{
+	make_ring(TORC_KIND_MP, 0);
+	expect(3, 40, (uint32_t)variant + 1);
+	join(0, TORC_LOSSLESS);
+}
+
+/* There is room only behind what the dead may leave. */
+static void set_mp_deaths_when_full(int variant)
+{
+	(void)variant;
+	make_ring(TORC_KIND_MP, 4096 - 1280);
+	expect(3, 504, 1);
+	join(0, TORC_LOSSLESS);
+	prefill(2);
+}
+
+static void set_repair(int variant)
+{
+	make_ring(TORC_KIND_MP, variant ? 4096 - 256 : 0);
+	expect(1, 504, 1);
+	join(0, TORC_LOSSLESS);
+}
+
+static void set_sp(int variant)
+{
+	make_ring(TORC_KIND_SP, variant ? 4096 - 64 : 0);
+	expect(1, variant ? 100 : 8, 3);
+	join(0, TORC_LOSSLESS);
+	join(1, 0);
+	expect_all(3);
+}
+
+static void set_sp_full(int variant)
+{
+	make_ring(TORC_KIND_SP, 2048);
+	expect(1, LONGEST, (uint32_t)variant + 2);
+	join(0, TORC_LOSSLESS);
+	join(1, 0);
+	prefill(2);
+	expect_all(given.each);
+}
+
+static void set_sp_lossy(int variant)
+{
+	make_ring(TORC_KIND_SP, variant ? 4096 - 512 : 0);
+	expect(1, LONGEST, variant == 2 ? 4 : 2);
+	join(0, 0);
+	prefill(3);
+	expect_all(given.each);
+}
+
+static void set_sp_join(int variant)
+{
+	make_ring(TORC_KIND_SP, 0);
+	expect(1, LONGEST, 2);
+	prefill(3);
+	given.join_flags = (uint32_t)variant;
+	expect_all(2);
+}
+
+static void set_sp_leave(int variant)
+{
+	(void)variant;
+	make_ring(TORC_KIND_SP, 0);
+	expect(1, LONGEST, 2);
+	join(0, TORC_LOSSLESS);
+	prefill(3);
+	expect_all(2);
+	given.evicts = true;
+}
+
+static void set_sp_death(int variant)
+{
+	make_ring(TORC_KIND_SP, 4096 - 128);
+	expect(3, variant ? LONGEST : 40, 2);
+	join(0, TORC_LOSSLESS);
+}
+
+static void set_sleep(int variant)
+{
+	make_ring(variant & 1 ? TORC_KIND_MP : TORC_KIND_SP, 0);
+	expect(variant & 1 ? 3 : 1, 8, variant & 1 ? 1 : 2);
+	join(0, TORC_LOSSLESS);
+	expect_all(2);
+	membarrier_is_refused(variant & 2);
+}
+
+static void set_sp_sleep(int variant)
+{
+	set_sleep(variant * 2);
+}
+
+static void set_mp_sleep(int variant)
+{
+	set_sleep(variant * 2 + 1);
+}
+
+static void set_room_sleep(int variant)
+{
+	make_ring(TORC_KIND_SP, 0);
+	expect(1, LONGEST, 2);
+	join(0, TORC_LOSSLESS);
+	prefill(3);
+	expect_all(2);
+	membarrier_is_refused(variant);
+}
+
+const struct model_case cases[] = {
+	{ "mp", set_two, { mp_first, mp_second, listen_first },
+	  judge_lossless, .variants = 2 },
+	{ "mp_full", set_mp_full, { mp_first, mp_second, listen_first },
+	  judge_lossless, .variants = 2, .large = 1 },
+	{ "mp_lossy", set_mp_lossy, { mp_first, mp_second, listen_first },
+	  judge_lossy, .variants = 1, .large = 1 },
+	{ "mp_lapped", set_mp_lapped, { mp_first, listen_first },
+	  judge_lossy, .variants = 2 },
+	{ "mp_kinds", set_mp_kinds,
+	  { mp_abort_and_shrink, mp_batch, listen_first },
+	  judge_lossless, .variants = 2 },
+	{ "mp_zero", set_mp_zero, { mp_once, mp_second, listen_first },
+	  judge_lossless, .variants = 2, .large = 2 },
+	{ "mp_join", set_mp_join, { mp_first, join_and_listen },
+	  judge_joiner, .variants = 4 },
+	{ "mp_death", set_mp_deaths, { mp_first, mp_second, listen_first },
+	  judge_lossless, .variants = 2, .large = 1, .mortal = 1 },
+	{ "mp_deaths", set_mp_deaths, { mp_first, mp_second, listen_first },
+	  judge_lossless, .variants = 1, .mortal = 3 },
+	{ "mp_death_full", set_mp_deaths_when_full,
+	  { mp_first, mp_second, listen_first },
+	  judge_lossless, .variants = 1, .large = 1, .mortal = 1 },
+	{ "mp_repair", set_repair, { mp_first, mender, mender, listen_first },
+	  judge_lossless, .variants = 2, .mortal = 3 },
+	{ "sp", set_sp, { sp_publish, listen_first, listen_second },
+	  judge_lossless, .variants = 2 },
+	{ "sp_full", set_sp_full, { sp_publish, listen_first, listen_second },
+	  judge_lossless, .variants = 2, .large = 1 },
+	{ "sp_lossy", set_sp_lossy, { sp_publish, listen_first },
+	  judge_lossy, .variants = 3, .large = 1 },
+	{ "sp_join", set_sp_join, { sp_publish, join_and_listen },
+	  judge_joiner, .variants = 4 },
+	{ "sp_leave", set_sp_leave, { sp_publish, listen_and_leave },
+	  judge_lossy, .variants = 1 },
+	{ "sp_evict", set_sp_leave, { sp_publish_and_evict, listen_first },
+	  judge_lossy, .variants = 1 },
+	{ "sp_death", set_sp_death, { sp_publish, sp_take_over, listen_first },
+	  judge_lossless, .variants = 2, .mortal = 1 },
+	{ "sp_sleep", set_sp_sleep, { sp_publish, listen_asleep },
+	  judge_lossless, .variants = 2 },
+	{ "mp_sleep", set_mp_sleep, { mp_first, mp_second, listen_asleep },
+	  judge_lossless, .variants = 2 },
+	{ "room_sleep", set_room_sleep, { sp_publish_asleep, listen_and_wake },
+	  judge_lossless, .variants = 2 },
+};
+
+const size_t case_count = sizeof(cases) / sizeof(cases[0]);
