@@ -227,6 +227,9 @@ int torc_pub_publishv(struct torc_publisher *pub, const struct iovec *pieces,
 	void *payload;
 	int r;
 
+	if (count < 0)
+		return torc_fail(-EINVAL, "%s: a message of %d pieces",
+				 pub->topic->name, count);
 	for (int i = 0; i < count; i++)
 		if (__builtin_add_overflow(length, pieces[i].iov_len, &length))
 			return explain(pub, -EMSGSIZE, SIZE_MAX);

@@ -174,7 +174,7 @@ Test(participants, all_ways_to_publish_and_receive)
 	}
 }
 
-Test(participants, too_long_a_message_is_refused_with_the_limit)
+Test(participants, messages_of_no_possible_length_are_refused)
 {
 	struct torc_topic *topic = topic_open("t", 0, 4096);
 	struct torc_publisher *pub = pub_open(topic);
@@ -186,6 +186,7 @@ Test(participants, too_long_a_message_is_refused_with_the_limit)
 	FAILS(-EMSGSIZE, "1016",
 	      torc_pub_publishv(pub, (struct iovec[]){ { data, 1000 },
 						       { data, 1000 } }, 2));
+	FAILS(-EINVAL, "-1 pieces", torc_pub_publishv(pub, NULL, -1));
 	FAILS(-EMSGSIZE, "at most",
 	      torc_pub_publishv(pub, (struct iovec[]){ { data, SIZE_MAX },
 						       { data, 2 } }, 2));

@@ -356,7 +356,7 @@ TORC_API int torc_pub_publish(struct torc_publisher *pub, const void *data,
  * @count:	how many; 0 for an empty message
  *
  * Context, ordering, progress: as torc_pub_publish().
- * Return: As torc_pub_publish().
+ * Return: As torc_pub_publish(); -EINVAL if @count is negative.
  */
 TORC_API int torc_pub_publishv(struct torc_publisher *pub,
 			       const struct iovec *pieces, int count);
