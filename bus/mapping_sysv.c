@@ -75,10 +75,26 @@ static int explain_limits(const struct torc_topic *topic, int error,
 
 /* ---- Making ------------------------------------------------------------- */
 
+/* In topic->huge pages, if they can be had. */
+static int get_segment(struct torc_topic *topic, key_t key, uint64_t size,
+		       mode_t mode)
+{
+	const int flags = IPC_CREAT | IPC_EXCL | (int)mode;
+	int segment;
+
+	if (topic->huge) {
+		segment = shmget(key, size, flags | SHM_HUGETLB);
+		if (segment >= 0 || errno == EEXIST)
+			return segment;
+		topic->huge = false;
+	}
+	return shmget(key, size, flags);
+}
+
 static int new_segment(struct torc_topic *topic, key_t key, uint64_t size,
 		       mode_t mode, int *ret_segment, void **ret_base)
 {
-	int segment = shmget(key, size, IPC_CREAT | IPC_EXCL | (int)mode);
+	int segment = get_segment(topic, key, size, mode);
 	void *base;
 
 	if (segment < 0)
@@ -126,6 +142,7 @@ static int sysv_create(struct torc_topic *topic, const char *rest,
 	if (r)
 		return r;
 	topic->constants = *constants;
+	topic->huge = options->memory & TORC_MEMORY_HUGE;
 	r = torc_files_make_locks(topic, constants->id, mode);
 	if (r)
 		return r;

@@ -93,6 +93,9 @@ memory() {
 				run 2 $program --numa=x t && says err numa ||
 				return
 		done
+	run 0 torc-pub --memory=huge -m x "file:$PWD/disk" &&
+		says err "no huge pages: the pool (vm.nr_hugepages)" &&
+		run 0 torc-rm "file:$PWD/disk" || return
 	keep t && run 2 torc-sub --numa=1000 t && says err "node 1000" && let_go
 }
 

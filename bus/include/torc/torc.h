@@ -187,8 +187,8 @@ TORC_API int torc_bus_clean(struct torc_bus *bus);
 
 /*
  * What the memory shall be that this handle's publishers and subscribers map.
- * HUGE of a new memfd: and anon: are of the pool (vm.nr_hugepages) if that has
- * enough; else, and of others, a wish to the system, which it heeds if
+ * HUGE of a new sysv:, memfd: and anon: are of the pool (vm.nr_hugepages) if that
+ * has enough; else, and of others, a wish to the system, which it heeds if
  * /sys/kernel/mm/transparent_hugepage/shmem_enabled lets it.
  */
 #define TORC_MEMORY_HUGE	1u
