@@ -322,6 +322,8 @@ int torc_files_open(struct torc_topic *topic, const char *rest)
 			return torc_fail(r, "%s: no such topic on bus %s (a "
 					 "publisher creates it)", topic->name,
 					 bus->path);
+		if (r == -EACCES)
+			return torc_topic_refused(topic, TORC_ACCESS_LOOK);
 		return torc_fail(r == -ELOOP ? -EPROTO : r,
 				 "%s: cannot open it on bus %s: %s",
 				 topic->name, bus->path,

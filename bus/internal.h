@@ -389,6 +389,9 @@ struct torc_topic {
 struct torc_topic *torc_topic_ref(struct torc_topic *topic);
 struct torc_topic *torc_topic_unref(struct torc_topic *topic);
 
+/* -EACCES: @access to the topic is not permitted. */
+int torc_topic_refused(const struct torc_topic *topic, enum torc_access access);
+
 /* -EPROTO, and why. */
 int torc_truncated(const struct torc_topic *topic);
 /* What a call returns whose handle is of no use any more: @forkable->unusable. */

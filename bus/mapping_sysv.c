@@ -197,9 +197,10 @@ static int load_constants(struct torc_topic *topic)
 	int r;
 
 	if (shmctl(topic->segment, IPC_STAT, &ds))
-		return torc_fail(errno == EACCES ? -EACCES : -ENOENT,
-				 "%s: cannot look at its segment: %s",
-				 topic->name, strerrordesc_np(errno));
+		return errno == EACCES
+			       ? torc_topic_refused(topic, TORC_ACCESS_LOOK)
+			       : torc_fail(-ENOENT, "%s: was removed meanwhile",
+					   topic->name);
 	if (ds.shm_segsz < sizeof(*shared))
 		return torc_fail(-EPROTO, "%s: the key is of somebody else's "
 				 "segment, of %zu bytes, made by user %u, "

@@ -326,6 +326,13 @@ static int guard(const struct torc_view *view, enum torc_access access,
 	return r;
 }
 
+int torc_topic_refused(const struct torc_topic *topic, enum torc_access access)
+{
+	return torc_fail(-EACCES, "%s: you may not %s it; ask its owner for "
+			 "another mode", topic->name,
+			 access == TORC_ACCESS_PUBLISH ? "publish to" : "read");
+}
+
 static int explain_mapping(const struct torc_topic *topic,
 			   enum torc_access access, int r)
 {
@@ -335,12 +342,7 @@ static int explain_mapping(const struct torc_topic *topic,
 	if (r == -EROFS)
 		return torc_fail(r, "%s: on a read-only file system, where "
 				 "nobody can publish to it", topic->name);
-	if (r == -EACCES)
-		return torc_fail(r, "%s: you may not %s it; ask its owner for "
-				 "another mode", topic->name,
-				 access == TORC_ACCESS_PUBLISH ? "publish to"
-							       : "read");
-	return r;
+	return r == -EACCES ? torc_topic_refused(topic, access) : r;
 }
 
 int torc_topic_attach(struct torc_topic *topic, enum torc_access access,

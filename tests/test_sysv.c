@@ -198,30 +198,6 @@ Test(sysv, subscriber_attaches_the_ring_read_only)
 	torc_topic_close(topic);
 }
 
-static int open_as_nobody(void *context)
-{
-	struct torc_topic *topic;
-
-	if (setgid(65534) || setuid(65534))
-		return 77;
-	return -torc_topic_open(NULL, context, NULL, &topic);
-}
-
-Test(sysv, who_may_not_read_it_is_refused)
-{
-	char address[96];
-	struct torc_topic *topic;
-	int status;
-
-	if (geteuid())
-		cr_skip_test("needs root to become another user");
-	own_key(address);
-	topic = topic_open(address, 0, 8192);
-	status = child_end(child_start(open_as_nobody, address));
-	cr_expect(status == EACCES || status == 77, "%d", status);
-	torc_topic_close(topic);
-}
-
 /* ---- Limits ------------------------------------------------------------- */
 
 static int set_limit(const char *name, const char *value)

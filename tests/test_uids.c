@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -98,6 +99,62 @@ Test(uids, publishing_receiving_and_losslessness_are_permitted_each_by_itself)
 		other_does(try_all, &cases[i].rights);
 		torc_pub_close(pub);
 		torc_topic_close(topic);
+	}
+}
+
+/* @r, and the words name the topic and who can help. */
+static bool refused(const struct fixture_kind *kind, int r, const char *words)
+{
+	return r == -EACCES && strstr(torc_errmsg(), kind->address) &&
+	       strstr(torc_errmsg(), words) &&
+	       strstr(torc_errmsg(), "ask its owner");
+}
+
+static int be_refused_to_read(void *context)
+{
+	struct torc_topic *topic;
+	const struct fixture_kind *kind = context;
+
+	NEEDS(refused(kind, torc_topic_open(NULL, kind->address, NULL, &topic),
+		      "may not read it"));
+	return 0;
+}
+
+static int be_refused_to_take_part(void *context)
+{
+	const struct fixture_kind *kind = context;
+	struct torc_publisher *pub;
+	struct torc_subscriber *sub;
+	struct torc_topic *topic;
+
+	NEEDS(!torc_topic_open(NULL, kind->address, NULL, &topic));
+	NEEDS(refused(kind, torc_pub_open(topic, NULL, &pub),
+		      "may not publish to it"));
+	NEEDS(refused(kind, torc_sub_open(topic, NULL, &sub),
+		      "but not its cursors"));
+	torc_topic_close(topic);
+	return 0;
+}
+
+Test(uids, refusals_say_by_whose_leave_for_each_mapping)
+{
+	act_as(0);
+	cr_assert_eq(chmod(fixture_disk, 01777), 0);
+	act_as(OWNER);
+	/* From there on they are handed on as descriptors. */
+	for (size_t k = 0; strcmp(fixture_kinds[k].address, "memfd:"); k++) {
+		struct torc_topic_options options = { .flags = TORC_CREATE };
+		struct fixture_kind kind = fixture_kinds[k];
+		struct torc_topic *topic;
+
+		options.flags |= kind.flags;
+		MUST(torc_topic_open(NULL, kind.address, &options, &topic));
+		other_does(be_refused_to_read, &kind);
+		topic_end(topic);
+		options.mode = 0644;
+		MUST(torc_topic_open(NULL, kind.address, &options, &topic));
+		other_does(be_refused_to_take_part, &kind);
+		topic_end(topic);
 	}
 }
 
