@@ -526,6 +526,8 @@ bool torc_repair_subscriber(struct torc_repairer *repairer, uint32_t slot);
 /* ---- wait.c ------------------------------------------------------------- */
 
 uint64_t torc_now_ns(void);
+/* Behind by some milliseconds, but on no machine a system call. */
+uint64_t torc_coarse_now_ns(void);
 
 /*
  * Let others' sleeping reach us: by all who wake.  False if we have to fence

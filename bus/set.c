@@ -43,6 +43,7 @@ struct torc_set {
 	uint32_t size, warm_count, turn;
 	uint32_t polled;	/* members that nobody can wake */
 	uint32_t looks, scan_at;
+	uint64_t scanned;	/* torc_coarse_now_ns() */
 	uint32_t interrupted;
 	bool blind;		/* no membarrier() */
 	bool has_fd;		/* somebody looks at the descriptor */
@@ -189,6 +190,17 @@ static void scan(struct torc_set *set)
 	}
 }
 
+/* For who polls, or waits for less than TORC_SLEEP_NS at a time. */
+static void scan_when_due(struct torc_set *set)
+{
+	uint64_t now = torc_coarse_now_ns();
+
+	if (now - set->scanned < TORC_SLEEP_NS)
+		return;
+	set->scanned = now;
+	scan(set);
+}
+
 /* The next, in turns, that has something to say. */
 static struct torc_seat *next_ready(struct torc_set *set)
 {
@@ -307,6 +319,7 @@ int torc_set_wait(struct torc_set *set, int64_t timeout_ns, void **ret_data)
 		}
 		for (uint32_t i = 0; i < set->warm_count; i++)
 			torc_sub_settle(set->warm[i]->sub);
+		scan_when_due(set);
 		if (!timeout_ns && (set->has_fd ? rest(set) : !listen(set)))
 			return -ETIMEDOUT;
 		r = timeout_ns ? wait_for(set, timeout_ns) : 0;

@@ -114,7 +114,7 @@ int torc_sub_wait_any(struct torc_subscriber *const *subs, int count,
 		if (any_interrupted(&all))
 			return -EINTR;
 		for (i = 0; i < count; i++)
-			torc_sub_wake_publishers(subs[i]);
+			torc_sub_looked_in_vain(subs[i]);
 		if (!timeout_ns)
 			return -ETIMEDOUT;
 		r = wait_for(&all, timeout_ns);

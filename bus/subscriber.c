@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Ask who is dead after so many looks in vain by one who never waits. */
-#define IDLE_LOOKS 65536u
-
 /* To ask which publishers live; most never do.  Without it, PIDs have to do. */
 static int locks_fd(struct torc_subscriber *sub)
 {
@@ -82,6 +79,23 @@ bool torc_sub_skip_dead(struct torc_subscriber *sub)
 	return skipped;
 }
 
+void torc_sub_looked_in_vain(struct torc_subscriber *sub)
+{
+	uint64_t now;
+
+	torc_sub_wake_publishers(sub);
+	if (sub->view.ring.kind != TORC_KIND_MP)
+		return;
+	now = torc_coarse_now_ns();
+	if (sub->idle_at != sub->consumer.cursor) {
+		sub->idle_at = sub->consumer.cursor;
+		sub->idle_since = now;
+	} else if (now - sub->idle_since >= TORC_SLEEP_NS) {
+		sub->idle_since = now;
+		torc_sub_skip_dead(sub);
+	}
+}
+
 static int none_asked_for(const struct torc_subscriber *sub)
 {
 	return torc_fail(-EINVAL, "%s: at least one message has to be asked for",
@@ -94,9 +108,7 @@ static __attribute__((noinline)) int no_message(struct torc_subscriber *sub,
 {
 	if (error != -EAGAIN)
 		return explain(sub, error);
-	torc_sub_wake_publishers(sub);
-	if (++sub->idle % IDLE_LOOKS == 0)
-		torc_sub_skip_dead(sub);
+	torc_sub_looked_in_vain(sub);
 	if (sub->own_set)
 		torc_set_settle(sub->own_set);
 	return error;
@@ -435,6 +447,7 @@ int torc_sub_open(struct torc_topic *topic,
 	};
 	sub->room_step = sub->view.ring.mark_step / 2;
 	sub->room_next = sub->consumer.cursor;
+	sub->idle_since = torc_coarse_now_ns();
 	*ret_sub = sub;
 	return 0;
 }

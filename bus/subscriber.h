@@ -13,7 +13,8 @@ struct torc_subscriber {
 	bool fences;			/* no membarrier() */
 	uint64_t room_step;		/* look at it this many bytes apart */
 	uint64_t room_next;		/* and next at this position */
-	uint32_t idle;
+	uint64_t idle_at;		/* looks were in vain at this cursor */
+	uint64_t idle_since;		/* torc_coarse_now_ns() */
 	/* From here on not touched while there are messages. */
 	struct torc_forkable forkable;	/* fds: cursors, locks */
 	struct torc_sub_options options;
@@ -34,5 +35,11 @@ static inline void torc_sub_wake_publishers(struct torc_subscriber *sub)
 	    torc_unlikely(torc_word_armed(sub->room_word, sub->fences)))
 		torc_wake(sub->topic, sub->room_word);
 }
+
+/*
+ * After each look in vain.  Who polls, or waits for less than TORC_SLEEP_NS at a
+ * time, asks here who is dead: at the first look after so long without a message.
+ */
+void torc_sub_looked_in_vain(struct torc_subscriber *sub);
 
 #endif /* TORC_SUBSCRIBER_H */

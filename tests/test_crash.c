@@ -257,6 +257,91 @@ Test(crash, messages_behind_a_dead_publishers_claim_arrive_though_all_are_dead)
 	torc_topic_close(topic);
 }
 
+/* Look, a millisecond apart, until there is something. */
+static void poll_until_message(struct torc_subscriber *sub,
+			       int (*poll)(struct torc_subscriber *sub))
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int polls = 0, r;
+
+	while ((r = poll(sub)) == -EAGAIN || r == -ETIMEDOUT) {
+		cr_assert(++polls < 2000, "it asks too rarely who is dead");
+		nanosleep(&pause, NULL);
+	}
+	cr_assert_eq(r, 0);
+}
+
+static int poll_by_receiving(struct torc_subscriber *sub)
+{
+	struct torc_message message;
+	char buffer[16];
+
+	return torc_sub_receive(sub, buffer, sizeof(buffer), &message);
+}
+
+static int poll_by_waiting(struct torc_subscriber *sub)
+{
+	return torc_sub_wait(sub, 0);
+}
+
+static int poll_by_waiting_briefly(struct torc_subscriber *sub)
+{
+	return torc_sub_wait(sub, 1000000);
+}
+
+static int poll_a_set(struct torc_subscriber *sub, bool until_cold)
+{
+	static struct torc_set *set;
+	int r, looks = until_cold && !set ? 20000 : 1;
+	void *ready;
+
+	if (!set) {
+		MUST(torc_set_open(TORC_WAIT_ADAPTIVE, &set));
+		MUST(torc_set_add(set, sub, NULL));
+	}
+	do
+		r = torc_set_wait(set, 0, &ready);
+	while (r && --looks);
+	if (!r)
+		set = torc_set_close(set);
+	return r;
+}
+
+static int poll_a_warm_set(struct torc_subscriber *sub)
+{
+	return poll_a_set(sub, false);
+}
+
+static int poll_a_cold_set(struct torc_subscriber *sub)
+{
+	return poll_a_set(sub, true);
+}
+
+/* It never waits for as long as those who then ask who is dead. */
+Test(crash, who_only_polls_passes_over_a_dead_publishers_claim)
+{
+	static int (*const polls[])(struct torc_subscriber *sub) = {
+		poll_by_receiving, poll_by_waiting, poll_by_waiting_briefly,
+		poll_a_warm_set, poll_a_cold_set
+	};
+
+	for (size_t i = 0; i < sizeof(polls) / sizeof(polls[0]); i++) {
+		struct torc_topic *topic = topic_open("t", TORC_MANY, CAPACITY);
+		struct torc_subscriber *sub = sub_open(topic, 0);
+		pid_t pid = child_start(publish_and_die, topic);
+		int status;
+
+		cr_assert_eq(waitpid(pid, &status, WUNTRACED), pid);
+		cr_assert_eq(child_end(child_start(claim_and_die, topic)),
+			     -SIGKILL);
+		kill(pid, SIGCONT);
+		cr_assert_eq(child_end(pid), -SIGKILL);
+		poll_until_message(sub, polls[i]);
+		torc_sub_close(sub);
+		torc_topic_close(topic);
+	}
+}
+
 static int receive_for_ever(void *context)
 {
 	struct torc_subscriber *sub =
