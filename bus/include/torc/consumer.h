@@ -366,7 +366,7 @@ static inline int torc_consumer_peek_batch(struct torc_consumer *c,
 			if (r)
 				break;
 			ret[n].sequence = c->count + (uint64_t)n;
-			}
+		}
 		/* A lossless consumer that got something is told at release. */
 		lapped = n && c->lossless ? 0 : torc_consumer_lapped(c);
 		if (torc_likely(!lapped)) {

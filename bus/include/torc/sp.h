@@ -26,13 +26,25 @@
 extern "C" {
 #endif
 
+/*
+ * How far records may reach before there is more to do than to write them, from
+ * the nearest on:
+ *
+ *    tail        plain         brim          limit             bound
+ *     |------------|------------|--------------|-----------------|
+ *       only short:  and a line   of any length:  and a mark       and the floor
+ *       nothing      is zeroed    lines zeroed    noted, or round  moved on
+ *                    behind it    as needed       the data's end
+ *
+ * @plain and @brim follow from @zeroed and @limit (torc_sp_set_plain()), @limit
+ * from @bound, the next mark and the end of the data (torc_sp_set_limit()).
+ */
 struct torc_sp {
 	struct torc_ring ring;
 	uint64_t tail;		/* where the next record begins */
-	uint64_t limit;		/* up to here there is no need to look around */
-	uint64_t plain;		/* up to here a short record needs no more than
-				   to be written */
-	uint64_t brim;		/* and up to here, another line zeroed after it */
+	uint64_t limit;
+	uint64_t plain;
+	uint64_t brim;
 	uint64_t zeroed;	/* all is zero from the tail to here */
 	uint64_t count;		/* messages before the tail */
 	uint64_t start;		/* of the reserved record, less its pad */
