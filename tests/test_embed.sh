@@ -54,6 +54,32 @@ ring() {
 	report $? "the ring alone, $compiler, $language"
 }
 
+# clean COMPILER LANGUAGE EXAMPLE FLAG...: no warning, of torc's headers neither.
+clean() {
+	local compiler=$1 language=$2 example=$3
+	shift 3
+	"$compiler" -x "${language%%[0-9]*}" -std="$language" -D_DEFAULT_SOURCE \
+		-Werror "$@" -I"$source/bus/include" -c "$work/$example" \
+		-o "$work/${example%.c}.o" 2>"$work/err"
+}
+
+# each_language EXAMPLE: by all compilers that there are.
+each_language() {
+	local example=$1 compiler title
+	title="$example in C11 and C++17, gcc and clang"
+	for compiler in gcc clang g++ clang++; do
+		command -v $compiler >/dev/null && continue
+		skip "$title" "no $compiler"
+		return
+	done
+	clean gcc c11 "$example" -Wall -Wextra -Wpedantic -Wconversion &&
+		clean g++ c++17 "$example" -Wall -Wextra \
+			-Wno-missing-field-initializers &&
+		clean clang c11 "$example" "${everything[@]}" &&
+		clean clang++ c++17 "$example" "${everything[@]}" "${cxx[@]}"
+	report $? "$title"
+}
+
 # installed EXAMPLE LIBRARY...: compile it with what pkg-config says.
 installed() {
 	local flags example=$1
@@ -85,7 +111,7 @@ follows() {
 	[ $status = 0 ] && seq 10 | cmp -s - "$work/out"
 }
 
-echo 1..8
+echo 1..11
 # What neither language nor layout can do without.
 everything=(-Weverything -Wno-unknown-warning-option -Wno-padded
 	-Wno-declaration-after-statement -Wno-unsafe-buffer-usage
@@ -93,13 +119,16 @@ everything=(-Weverything -Wno-unknown-warning-option -Wno-padded
 cxx=(-Wno-c++98-compat -Wno-c++98-compat-pedantic -Wno-old-style-cast
 	-Wno-zero-as-null-pointer-constant -Wno-c++20-designator
 	-Wno-c99-extensions -Wno-missing-field-initializers)
-extract ring.c && extract epoll.c && extract libev.c
+extract ring.c && extract epoll.c && extract libev.c && extract io_uring.c
 report $? "the examples are there"
 # Anonymous memory is no part of C11; it is asked for by name.
 ring gcc c11 -D_DEFAULT_SOURCE -Wall -Wextra -Wpedantic -Wconversion
 ring clang c11 -D_DEFAULT_SOURCE "${everything[@]}"
 ring g++ c++17 -Wall -Wextra -Wno-missing-field-initializers
 ring clang++ c++17 "${everything[@]}" "${cxx[@]}"
+
+each_language epoll.c
+each_language libev.c
 
 make -C "$build/bus" install DESTDIR="$work/root" >"$work/err" 2>&1
 pc=$(find "$work/root" -name torc.pc)
@@ -115,3 +144,12 @@ follows epoll.c
 report $? "an epoll loop"
 follows libev.c -lev
 report $? "a libev loop"
+if ! pkg-config --exists liburing; then
+	skip "an io_uring" "no liburing"
+elif [ "$(cat /proc/sys/kernel/io_uring_disabled 2>/dev/null || echo 0)" != 0 ]
+then
+	skip "an io_uring" "kernel.io_uring_disabled"
+else
+	follows io_uring.c -luring
+	report $? "an io_uring"
+fi
