@@ -90,6 +90,13 @@ until_true() {
 	return 1
 }
 
+# handles PID: it is one of the programs by now, and has a handler for SIGTERM.
+handles() {
+	until_true "((0x\$(awk '\$1 == \"Name:\" { torc = \$2 ~ /^torc-/ }
+		\$1 == \"SigCgt:\" { print torc ? \$2 : 0 }' \
+		/proc/$1/status) >> 14 & 1))"
+}
+
 says() {	# says FILE TEXT
 	grep -qF -- "$2" "$1" && return
 	echo "# $1 does not say: $2"

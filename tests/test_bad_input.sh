@@ -225,14 +225,15 @@ signals() {
 	done
 	start torc-sub --wait nothing 2>sub.err &
 	started
-	sleep 0.1
+	handles $pid || return
 	kill -TERM $pid
 	finish $pid 0 || return
 	# Also while it waits for room.
 	stop_sub || return
 	start torc-pub --size=100 --count=50000 t 2>pub.err &
 	started
-	sleep 0.3
+	until_true 'torc-stat --json --interval=0 t |
+		grep -q "\"blocked\":[1-9]"' || return
 	kill -TERM $pid
 	finish $pid 0 && [ "$(number blocked pub.err)" -ge 1 ] ||
 		return
@@ -247,6 +248,7 @@ stuck_output() {
 	exec 8<>f
 	start torc-sub --from=oldest t >f 2>sub.err 8>&- &
 	started
+	handles $pid || return
 	sleep 0.2
 	kill -TERM $pid
 	finish $pid 0 && says sub.err "not written" || return

@@ -222,7 +222,7 @@ missing() {
 		says err "--wait" || return
 	start torc-sub --wait -n 2 t u >got 2>sub.err &
 	started
-	sleep 0.1
+	handles $pid || return
 	run 0 torc-pub --wait-for=1 -m a t &&
 		run 0 torc-pub --wait-for=1 -m b u &&
 		finish $pid 0 && [ "$(sort got | tr -d '\n')" = ab ]
