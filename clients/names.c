@@ -36,15 +36,8 @@ struct listing {
 static void add(struct cli_names *names, const char *name)
 {
 	size_t size = ((size_t)names->count + 1) * sizeof(*names->names);
-	char **list, *copy = strdup(name);
+	char **list = realloc(names->names, size), *copy = strdup(name);
 
-	for (int i = 0; i < names->count; i++) {
-		if (!strcmp(names->names[i], name)) {
-			free(copy);
-			return;
-		}
-	}
-	list = realloc(names->names, size);
 	if (!list || !copy)
 		cli_no_memory();
 	list[names->count++] = copy;
@@ -68,6 +61,23 @@ static int compare(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* In order, each once: which for many is cheaper than looking each up. */
+static void sort(struct cli_names *names)
+{
+	int kept = 0;
+
+	if (!names->count)
+		return;
+	qsort(names->names, (size_t)names->count, sizeof(*names->names),
+	      compare);
+	for (int i = 1; i < names->count; i++)
+		if (strcmp(names->names[i], names->names[kept]))
+			names->names[++kept] = names->names[i];
+		else
+			free(names->names[i]);
+	names->count = kept + 1;
+}
+
 int cli_names_list(struct cli_names *names, struct torc_bus *bus,
 		   char **patterns, int count)
 {
@@ -86,9 +96,7 @@ int cli_names_list(struct cli_names *names, struct torc_bus *bus,
 		cli_names_free(names);
 		return r;
 	}
-	if (names->count)
-		qsort(names->names, (size_t)names->count,
-		      sizeof(*names->names), compare);
+	sort(names);
 	return 0;
 }
 

@@ -167,6 +167,17 @@ maps() {
 	done
 }
 
+define names "torc-stat shows each topic once, in order, however often it is named"
+names() {
+	local topic
+	for topic in b a md/c; do
+		run 0 torc-pub --persistent -m x $topic || return
+	done
+	run 0 torc-stat --interval=0 a 'a*' b 'md/*' '*' b &&
+		[ "$(awk 'NR > 1 && /^[a-z]/ { printf "%s ", $1 }' out)" = \
+			"a b md/c " ] && run 0 torc-rm a b md/c
+}
+
 define watch "--watch prints again and again until a signal"
 watch() {
 	keep t
