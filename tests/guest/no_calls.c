@@ -10,6 +10,7 @@
 
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -72,12 +73,15 @@ static void make_a_call(const void *unused)
 	end_with(0);
 }
 
+static void seccomp_is_there(void)
+{
+	if (child_end(child_start(make_a_call, NULL)) != -SIGKILL)
+		harness_skip("the kernel has no seccomp");
+}
+
 TEST(a_message_makes_no_system_call)
 {
-	int status = child_end(child_start(make_a_call, NULL));
-
-	if (status != -SIGKILL)
-		harness_skip("the kernel has no seccomp");
+	seccomp_is_there();
 	for_each_kind(address) {
 		for (unsigned int flags = 0; flags <= TORC_MANY;
 		     flags += TORC_MANY) {
@@ -90,5 +94,29 @@ TEST(a_message_makes_no_system_call)
 			CHECK_EQ(child_end(subscriber), 0);
 			topic_destroy(topic, address);
 		}
+	}
+}
+
+TEST(what_a_driver_publishes_is_received_without_system_calls)
+{
+	seccomp_is_there();
+	for (int m = 0; m < 3; m++) {
+		struct torc_driver_create request =
+			device_request(memories[m], TORC_DRIVER_PUBLISHES);
+		char address[TORC_DRIVER_NAME_MAX + 4];
+		struct device d;
+		pid_t subscriber;
+
+		request.capacity = CAPACITY;
+		device_make_as(&d, &request);
+		snprintf(address, sizeof(address), "dev:%.127s", d.name);
+		topic = topic_open(address, 0);
+		subscriber = child_start(receive, NULL);
+		wait_for_participants(topic, TORC_SUBSCRIBER, 1);
+		for (uint64_t i = 0; i < COUNT; i++)
+			CHECK_EQ(write(d.fd, &i, sizeof(i)), sizeof(i));
+		CHECK_EQ(child_end(subscriber), 0);
+		torc_topic_close(topic);
+		device_end(&d);
 	}
 }
