@@ -292,6 +292,73 @@ TEST(the_descriptor_of_a_set_tells_of_each_of_its_topics)
 	torc_set_close(set);
 }
 
+/* Several windows full, by the driver, of which none is lost. */
+static void driver_publishes_and_reads(int fd)
+{
+	char message[1000], got[1000];
+
+	for (int i = 0; i < 500; i++) {
+		memset(message, i, sizeof(message));
+		CHECK_EQ(write(fd, message, sizeof(message)), sizeof(message));
+		CHECK_EQ(read(fd, got, sizeof(got)), sizeof(got));
+		CHECK(!memcmp(got, message, sizeof(got)));
+	}
+}
+
+/* ---- Hostile processes --------------------------------------------------- */
+
+/* Random words, mostly where publishers' own are, for as long as it may. */
+static void scribble(const void *context)
+{
+	const struct device *d = context;
+	uint64_t publishing = d->constants.publishing_offset;
+	uint64_t size = d->constants.ring_size - publishing;
+	volatile uint64_t *words = device_map(d->fd, publishing, size,
+					      PROT_READ | PROT_WRITE);
+	uint64_t state = now_ns() | 1;
+
+	CHECK(words != MAP_FAILED);
+	printf("# seed %llu\n", (unsigned long long)state);
+	fflush(stdout);
+	for (;;) {
+		uint64_t at, value;
+
+		/* xorshift, Marsaglia */
+		state ^= state << 13;
+		state ^= state >> 7;
+		state ^= state << 17;
+		at = state % (state >> 62 ? 2048 : size) / sizeof(*words);
+		value = (state >> 20) % (1u << 18) * 16;
+		words[at] = state >> 60 & 1 ? value : words[at] + value % 8192;
+	}
+}
+
+TEST(interrupts_publish_to_a_ring_that_is_scribbled_over)
+{
+	for (int m = 0; m < 3; m++) {
+		struct device d, other;
+		char address[TORC_DRIVER_NAME_MAX + 4];
+		pid_t pids[2];
+
+		device_make(&d, memories[m], TORC_DRIVER_MANY, 0600);
+		snprintf(address, sizeof(address), "dev:%.127s", d.name);
+		for (int i = 0; i < 2; i++)
+			pids[i] = child_start(scribble, &d);
+		publish_from_all_contexts(address, UINT32_MAX);
+		sleep(harness_seconds(1, 60));
+		end_contexts();
+		for (int i = 0; i < 2; i++) {
+			kill(pids[i], SIGKILL);
+			CHECK_EQ(child_end(pids[i]), -SIGKILL);
+		}
+		device_end(&d);
+		device_make(&other, memories[m], TORC_DRIVER_MANY, 0600);
+		CHECK(!fcntl(other.fd, F_SETFL, O_RDWR | O_NONBLOCK));
+		driver_publishes_and_reads(other.fd);
+		device_end(&other);
+	}
+}
+
 /* ---- What a death leaves, where only the driver publishes ---------------- */
 
 /* A process's publisher, made by hand, in slot 0. */
@@ -349,19 +416,6 @@ static void die_before_the_header(const void *context)
 	torc_claim_note(mp, tail, 128);
 	CHECK(torc_cas(&mp->ring.shm->tail, tail, tail + 128));
 	kill(getpid(), SIGKILL);
-}
-
-/* Several windows full, by the driver, of which none is lost. */
-static void driver_publishes_and_reads(int fd)
-{
-	char message[1000], got[1000];
-
-	for (int i = 0; i < 500; i++) {
-		memset(message, i, sizeof(message));
-		CHECK_EQ(write(fd, message, sizeof(message)), sizeof(message));
-		CHECK_EQ(read(fd, got, sizeof(got)), sizeof(got));
-		CHECK(!memcmp(got, message, sizeof(got)));
-	}
 }
 
 TEST(a_claim_of_the_dead_is_mended_when_they_die)
