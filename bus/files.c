@@ -3,8 +3,8 @@
  * Topics that are files in a directory, for the mappings shm:, posix: and file:,
  * and, but for the objects themselves, sysv:.
  *
- *	prices			the ring		mode
- *	.<id>.cursors		the cursors		cursors_mode
+ *	prices			the ring		mode, group
+ *	.<id>.cursors		the cursors		cursors_mode, cursors_group
  *	.<id>.locks		only locked		who may write the ring
  *
  * A topic is made under hidden names, the ring last, and linked into place; so
@@ -108,9 +108,47 @@ static bool same_file(int fd, int bus_fd, const char *file)
 
 /* ---- Making ------------------------------------------------------------- */
 
+void torc_permissions_of(const struct torc_topic_options *options,
+			 struct torc_permissions *ring,
+			 struct torc_permissions *cursors)
+{
+	ring->mode = options->mode ? options->mode : 0600;
+	ring->owner = options->flags & TORC_OWNER ? options->owner : (uid_t)-1;
+	ring->group = options->flags & TORC_GROUP ? options->group : (gid_t)-1;
+	*cursors = *ring;
+	cursors->mode = options->cursors_mode ? options->cursors_mode
+					      : ring->mode & 0600;
+	if (options->flags & TORC_CURSORS_GROUP)
+		cursors->group = options->cursors_group;
+}
+
+/* The mode last: nobody gets what only another owner or group may. */
+int torc_permit(const struct torc_topic *topic, int fd,
+		const struct torc_permissions *permissions)
+{
+	uid_t owner = permissions->owner;
+	gid_t group = permissions->group;
+
+	if ((owner != (uid_t)-1 || group != (gid_t)-1) &&
+	    fchown(fd, owner, group)) {
+		const int r = -errno;
+
+		return torc_fail(r, "%s: cannot give it to user %d, group %d "
+				 "(-1: as it is): %s; only root gives it to "
+				 "another user, and others only to a group of "
+				 "theirs", topic->name, (int)owner, (int)group,
+				 strerrordesc_np(-r));
+	}
+	if (fchmod(fd, permissions->mode))
+		return torc_fail(-errno, "%s: cannot set its mode: %s",
+				 topic->name, strerrordesc_np(errno));
+	return 0;
+}
+
 /* A new file of @size bytes that are there for certain, and its mapping. */
 static int make_part(struct torc_topic *topic, const unsigned char id[16],
-		     const char *part, uint64_t size, mode_t mode, void **ret)
+		     const char *part, uint64_t size,
+		     const struct torc_permissions *permissions, void **ret)
 {
 	int r, fd = torc_part_open(topic->place.bus->fd, id, part,
 			      O_RDWR | O_CREAT | O_EXCL);
@@ -121,8 +159,6 @@ static int make_part(struct torc_topic *topic, const unsigned char id[16],
 	do
 		r = -posix_fallocate(fd, 0, (off_t)size);
 	while (r == -EINTR);
-	if (!r && fchmod(fd, mode))
-		r = -errno;
 	if (r)
 		r = torc_fail(r == -EFBIG ? -ENOSPC : r, "%s: cannot get %llu "
 			      "bytes for it in %s: %s; free some, or use a "
@@ -130,15 +166,22 @@ static int make_part(struct torc_topic *topic, const unsigned char id[16],
 			      (unsigned long long)size, topic->place.bus->path,
 			      strerrordesc_np(-r));
 	else
+		r = torc_permit(topic, fd, permissions);
+	if (!r)
 		r = torc_map_part(topic, fd, 0, size, true, ret);
 	close(fd);
 	return r;
 }
 
-static int make_locks(struct torc_topic *topic, const unsigned char id[16],
-		      mode_t ring_mode)
+static int explain_making(const struct torc_topic *topic, int error)
 {
-	mode_t writers = ring_mode & 0222;
+	return torc_fail(error, "%s: cannot make it on bus %s: %s", topic->name,
+			 topic->place.bus->path, strerrordesc_np(-error));
+}
+
+static int make_locks(struct torc_topic *topic, const unsigned char id[16],
+		      const struct torc_permissions *permissions)
+{
 	struct stat st;
 	int r, fd;
 
@@ -148,32 +191,35 @@ static int make_locks(struct torc_topic *topic, const unsigned char id[16],
 	topic->forkable.fds[0] = fd;
 	torc_fork_allow();
 	if (fd < 0)
-		return fd;
+		return explain_making(topic, fd);
 	r = torc_lock_set(fd, F_RDLCK, TORC_LOCK_LIFETIME, 1);
-	if (!r && (fchmod(fd, writers | writers << 1) || fstat(fd, &st)))
-		r = -errno;
-	if (!r && !st.st_nlink)
+	if (r)
+		r = explain_making(topic, r);
+	else
+		r = torc_permit(topic, fd, permissions);
+	/* Taken for left over, before it was locked. */
+	if (!r && !fstat(fd, &st) && !st.st_nlink)
 		r = -EAGAIN;
 	if (r) {
 		topic->forkable.fds[0] = -1;
 		close(fd);
+		remove_part(topic->place.bus->fd, id, "locks");
 	}
 	return r;
 }
 
 int torc_files_make_locks(struct torc_topic *topic, const unsigned char id[16],
-			  mode_t ring_mode)
+			  const struct torc_permissions *ring)
 {
+	struct torc_permissions locks = *ring;
+	mode_t writers = ring->mode & 0222;
 	int r;
 
+	locks.mode = writers | writers << 1;
 	do
-		r = make_locks(topic, id, ring_mode);
+		r = make_locks(topic, id, &locks);
 	while (r == -EAGAIN);
-	if (r)
-		return torc_fail(r, "%s: cannot make it on bus %s: %s",
-				 topic->name, topic->place.bus->path,
-				 strerrordesc_np(-r));
-	return 0;
+	return r;
 }
 
 static int link_ring(struct torc_topic *topic, const unsigned char id[16],
@@ -210,14 +256,14 @@ int torc_files_make(struct torc_topic *topic,
 	void *ring = NULL, *cursors = NULL;
 	int r;
 
-	r = torc_files_make_locks(topic, id, filling->mode);
+	r = torc_files_make_locks(topic, id, &filling->ring);
 	if (r)
 		return r;
 	r = make_part(topic, id, "cursors", constants->cursors_size,
-		      filling->cursors_mode, &cursors);
+		      &filling->cursors, &cursors);
 	if (!r)
 		r = make_part(topic, id, "ring", constants->ring_size,
-			      filling->mode, &ring);
+			      &filling->ring, &ring);
 	if (!r) {
 		torc_ring_format(constants, ring, cursors);
 		topic->constants = *constants;
@@ -248,13 +294,10 @@ int torc_files_create(struct torc_topic *topic, const char *rest,
 			const struct torc_constants_shm *constants,
 			const struct torc_topic_options *options)
 {
-	struct torc_filling filling = {
-		.mode = options->mode ? options->mode : 0600,
-	};
+	struct torc_filling filling = { .replace = false };
 
 	(void)rest;
-	filling.cursors_mode = options->cursors_mode ? options->cursors_mode
-						     : filling.mode & 0600;
+	torc_permissions_of(options, &filling.ring, &filling.cursors);
 	return torc_files_make(topic, constants, &filling);
 }
 

@@ -152,6 +152,7 @@ struct torc_view {
 struct torc_mapping {
 	const char *name;
 	const char *prefix;	/* of an address */
+	bool given;		/* can be another owner's or group's */
 
 	/*
 	 * Where the topic of this name is, on @bus or the default one if NULL.
@@ -259,13 +260,28 @@ void torc_unmap_parts(struct torc_topic *topic, struct torc_view *view);
 
 /* ---- files.c: topics that are files, in topic->place --------------------- */
 
+/* Whose a new object is to be, and what they and others may. */
+struct torc_permissions {
+	uid_t owner;		/* -1: as the system made it */
+	gid_t group;		/* -1: the same */
+	mode_t mode;
+};
+
+/* Of the ring and of the cursors, as @options ask for. */
+void torc_permissions_of(const struct torc_topic_options *options,
+			 struct torc_permissions *ring,
+			 struct torc_permissions *cursors);
+/* Give them to the new file @fd, whatever the umask was; -errno, told. */
+int torc_permit(const struct torc_topic *topic, int fd,
+		const struct torc_permissions *permissions);
+
 /* How the files of a new ring are to be. */
 struct torc_filling {
 	/* What the new ring shall hold, @ring and @cursors being mapped. */
 	int (*fill)(const struct torc_constants_shm *constants, void *ring,
 		    void *cursors, void *context);
 	void *context;
-	mode_t mode, cursors_mode;
+	struct torc_permissions ring, cursors;
 	bool replace;		/* what has the name; else -EEXIST */
 };
 
@@ -289,7 +305,7 @@ int torc_files_hold_parts(struct torc_topic *topic,
 bool torc_files_left(struct torc_topic *topic);
 /* The locks, which come first, held, lest others take the rest for left over. */
 int torc_files_make_locks(struct torc_topic *topic, const unsigned char id[16],
-			  mode_t ring_mode);
+			  const struct torc_permissions *ring);
 /* Remove the parts of a ring that is no more. */
 void torc_files_forget(struct torc_topic *topic, const unsigned char id[16]);
 

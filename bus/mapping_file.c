@@ -160,17 +160,26 @@ static int copy_messages(const struct torc_constants_shm *constants, void *ring,
 	return r;
 }
 
-/* The mode of the cursors, if they are there. */
-static mode_t cursors_mode(struct torc_topic *topic, mode_t mode)
+static struct torc_permissions permissions_of(const struct stat *st)
+{
+	return (struct torc_permissions){ st->st_uid, st->st_gid,
+					  st->st_mode & 0777 };
+}
+
+/* Those of the cursors, if they are there. */
+static struct torc_permissions
+cursors_permissions(struct torc_topic *topic, const struct torc_permissions *ring)
 {
 	int fd = torc_files_describe(topic, TORC_OBJECT_CURSORS, O_RDONLY);
+	struct torc_permissions cursors = *ring;
 	struct stat st;
 
+	cursors.mode &= 0600;
 	if (fd >= 0 && !fstat(fd, &st))
-		mode = st.st_mode & 0777;
+		cursors = permissions_of(&st);
 	if (fd >= 0)
 		close(fd);
-	return mode;
+	return cursors;
 }
 
 /* The constants of a ring as @old, but of another capacity and identity. */
@@ -198,10 +207,11 @@ static int new_constants(const struct torc_constants_shm *old,
 }
 
 /*
- * Put the intact messages of @topic into a new ring of its name, of @capacity
- * bytes, no less than before.
+ * Put the intact messages of @topic, whose file is @st, into a new ring of its
+ * name, owner, group and mode, of @capacity bytes, no less than before.
  */
-static int make_anew(struct torc_topic *topic, mode_t mode, uint64_t capacity)
+static int make_anew(struct torc_topic *topic, const struct stat *st,
+		     uint64_t capacity)
 {
 	const struct torc_constants_shm *was = &topic->constants;
 	struct torc_constants_shm constants;
@@ -209,14 +219,14 @@ static int make_anew(struct torc_topic *topic, mode_t mode, uint64_t capacity)
 	struct torc_filling filling = {
 		.fill = copy_messages,
 		.context = &old,
-		.mode = mode,
-		.cursors_mode = cursors_mode(topic, mode & 0600),
+		.ring = permissions_of(st),
 		.replace = true,
 	};
 	const size_t size = was->ring_size;
 	void *base;
 	int r;
 
+	filling.cursors = cursors_permissions(topic, &filling.ring);
 	r = torc_map_part(topic, topic->fd, 0, size, false, &base);
 	if (r)
 		return r;
@@ -256,8 +266,7 @@ static int reopen_locked(struct torc_topic *topic, int ring_fd)
 				 "is, has to open it first", topic->name,
 				 (unsigned int)st.st_uid);
 	memcpy(id, topic->constants.id, sizeof(id));
-	r = make_anew(topic, st.st_mode & 0777,
-		      topic->constants.capacity);
+	r = make_anew(topic, &st, topic->constants.capacity);
 	/* Made, but not yet taken part in. */
 	torc_fork_hold();
 	if (topic->forkable.fds[0] >= 0)
@@ -307,7 +316,7 @@ static int resize_alone(struct torc_topic *topic, uint64_t capacity)
 	torc_fork_hold();
 	fds[0] = fds[1] = -1;
 	torc_fork_allow();
-	r = make_anew(topic, st.st_mode & 0777, capacity);
+	r = make_anew(topic, &st, capacity);
 	if (!r)
 		torc_files_forget(topic, id);
 	for (int i = 0; i < 2; i++)
@@ -440,6 +449,7 @@ void torc_disk_sync_begin(const struct torc_topic *topic)
 const struct torc_mapping torc_mapping_file = {
 	.name = "file",
 	.prefix = "file:",
+	.given = true,
 	.locate = file_locate,
 	.create = file_create,
 	.open = file_open,

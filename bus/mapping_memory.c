@@ -68,6 +68,7 @@ static int memfd_create_topic(struct torc_topic *topic, const char *rest,
 			      const struct torc_constants_shm *constants,
 			      const struct torc_topic_options *options)
 {
+	struct torc_permissions permissions, cursors;
 	uint64_t size = block_size(constants);
 	void *block;
 	int r;
@@ -80,14 +81,16 @@ static int memfd_create_topic(struct torc_topic *topic, const char *rest,
 		topic->huge = false;
 		r = new_memfd(topic, *rest ? rest : "torc", size);
 	}
-	if (!r && (fchmod(topic->fd, options->mode ? options->mode : 0600) ||
-		   fcntl(topic->fd, F_ADD_SEALS, SIZE_SEALS | F_SEAL_SEAL)))
+	if (!r && fcntl(topic->fd, F_ADD_SEALS, SIZE_SEALS | F_SEAL_SEAL))
 		r = -errno;
 	if (r)
 		return torc_fail(r, "%s: cannot get %llu bytes: %s; use a "
 				 "smaller capacity", topic->name,
 				 (unsigned long long)size, strerrordesc_np(-r));
-	r = torc_map_part(topic, topic->fd, 0, size, true, &block);
+	torc_permissions_of(options, &permissions, &cursors);
+	r = torc_permit(topic, topic->fd, &permissions);
+	if (!r)
+		r = torc_map_part(topic, topic->fd, 0, size, true, &block);
 	if (r)
 		return r;
 	format_block(&topic->constants, block);
@@ -206,6 +209,7 @@ static void anon_unmap(struct torc_topic *topic, struct torc_view *view)
 const struct torc_mapping torc_mapping_memfd = {
 	.name = "memfd",
 	.prefix = "memfd:",
+	.given = true,
 	.create = memfd_create_topic,
 	.describe = memory_describe,
 	.map = memfd_map,

@@ -44,6 +44,7 @@ static int posix_locate(const char *name, struct torc_bus *bus,
 const struct torc_mapping torc_mapping_shm = {
 	.name = "shm",
 	.prefix = "shm:",
+	.given = true,
 	.locate = shm_locate,
 	.create = torc_files_create,
 	.open = torc_files_open,
@@ -57,6 +58,7 @@ const struct torc_mapping torc_mapping_shm = {
 const struct torc_mapping torc_mapping_posix = {
 	.name = "posix",
 	.prefix = "posix:",
+	.given = true,
 	.locate = posix_locate,
 	.create = torc_files_create,
 	.open = torc_files_open,

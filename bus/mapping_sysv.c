@@ -91,21 +91,39 @@ static int get_segment(struct torc_topic *topic, key_t key, uint64_t size,
 	return shmget(key, size, flags);
 }
 
-static int new_segment(struct torc_topic *topic, key_t key, uint64_t size,
-		       mode_t mode, int *ret_segment, void **ret_base)
+static int give_segment(int segment, const struct torc_permissions *permissions)
 {
-	int segment = get_segment(topic, key, size, mode);
+	struct shmid_ds ds;
+
+	if (permissions->owner == (uid_t)-1 && permissions->group == (gid_t)-1)
+		return 0;
+	if (shmctl(segment, IPC_STAT, &ds))
+		return -1;
+	if (permissions->owner != (uid_t)-1)
+		ds.shm_perm.uid = permissions->owner;
+	if (permissions->group != (gid_t)-1)
+		ds.shm_perm.gid = permissions->group;
+	return shmctl(segment, IPC_SET, &ds);
+}
+
+static int new_segment(struct torc_topic *topic, key_t key, uint64_t size,
+		       const struct torc_permissions *permissions,
+		       int *ret_segment, void **ret_base)
+{
+	int segment = get_segment(topic, key, size, permissions->mode);
 	void *base;
 
 	if (segment < 0)
 		return errno == EEXIST ? -EEXIST
 				       : explain_limits(topic, -errno, size);
 	base = shmat(segment, NULL, 0);
-	if (base == (void *)-1) {
+	if (base == (void *)-1 || give_segment(segment, permissions)) {
 		int r = -errno;
 
+		if (base != (void *)-1)
+			shmdt(base);
 		shmctl(segment, IPC_RMID, NULL);
-		return torc_fail(r, "%s: cannot attach its segment: %s",
+		return torc_fail(r, "%s: cannot set up its segment: %s",
 				 topic->name, strerrordesc_np(-r));
 	}
 	*ret_segment = segment;
@@ -113,16 +131,19 @@ static int new_segment(struct torc_topic *topic, key_t key, uint64_t size,
 	return 0;
 }
 
-static int write_cursors_file(struct torc_topic *topic, mode_t mode, int cursors)
+static int write_cursors_file(struct torc_topic *topic,
+			      const struct torc_permissions *permissions,
+			      int cursors)
 {
-	int r = 0, fd = torc_files_describe(topic, TORC_OBJECT_CURSORS,
+	int r, fd = torc_files_describe(topic, TORC_OBJECT_CURSORS,
 					    O_RDWR | O_CREAT | O_EXCL);
 
 	if (fd < 0)
 		return fd;
-	if (write(fd, &cursors, sizeof(cursors)) != sizeof(cursors) ||
-	    fchmod(fd, mode))
+	if (write(fd, &cursors, sizeof(cursors)) != sizeof(cursors))
 		r = -EIO;
+	else
+		r = torc_permit(topic, fd, permissions);
 	close(fd);
 	return r;
 }
@@ -131,9 +152,7 @@ static int sysv_create(struct torc_topic *topic, const char *rest,
 		       const struct torc_constants_shm *constants,
 		       const struct torc_topic_options *options)
 {
-	mode_t mode = options->mode ? options->mode : 0600;
-	mode_t cursors_mode = options->cursors_mode ? options->cursors_mode
-						    : mode & 0600;
+	struct torc_permissions ring_is, cursors_are;
 	void *ring = NULL, *cursors = NULL;
 	int cursors_id = -1, r;
 	key_t key;
@@ -141,17 +160,18 @@ static int sysv_create(struct torc_topic *topic, const char *rest,
 	r = key_of(rest, &key);
 	if (r)
 		return r;
+	torc_permissions_of(options, &ring_is, &cursors_are);
 	topic->constants = *constants;
 	topic->huge = options->memory & TORC_MEMORY_HUGE;
-	r = torc_files_make_locks(topic, constants->id, mode);
+	r = torc_files_make_locks(topic, constants->id, &ring_is);
 	if (r)
 		return r;
 	r = new_segment(topic, IPC_PRIVATE, constants->cursors_size,
-			cursors_mode, &cursors_id, &cursors);
+			&cursors_are, &cursors_id, &cursors);
 	if (!r)
-		r = write_cursors_file(topic, cursors_mode, cursors_id);
+		r = write_cursors_file(topic, &cursors_are, cursors_id);
 	if (!r)
-		r = new_segment(topic, key, constants->ring_size, mode,
+		r = new_segment(topic, key, constants->ring_size, &ring_is,
 				&topic->segment, &ring);
 	if (!r)
 		torc_ring_format(constants, ring, cursors);
@@ -379,6 +399,7 @@ bool torc_sysv_owns(int cursors_fd)
 const struct torc_mapping torc_mapping_sysv = {
 	.name = "sysv",
 	.prefix = "sysv:",
+	.given = true,
 	.locate = sysv_locate,
 	.create = sysv_create,
 	.open = sysv_open,

@@ -230,11 +230,15 @@ static int open_or_create(const struct torc_mapping *mapping,
 			 name);
 }
 
+/* Flags that say whose a new topic is to be. */
+#define GIVEN (TORC_OWNER | TORC_GROUP | TORC_CURSORS_GROUP)
+
 static int check_options(const char *address,
 			 const struct torc_topic_options *options)
 {
 	if (options->flags & ~(TORC_CREATE | TORC_EXCLUSIVE | TORC_MANY |
-			       TORC_PERSISTENT | TORC_INSPECT) ||
+			       TORC_PERSISTENT | TORC_INSPECT | GIVEN) ||
+	    (options->flags & GIVEN && !(options->flags & TORC_CREATE)) ||
 	    (options->flags & TORC_INSPECT && options->flags & TORC_CREATE) ||
 	    (options->flags & (TORC_CREATE | TORC_EXCLUSIVE)) ==
 		    TORC_EXCLUSIVE)
@@ -269,6 +273,9 @@ int torc_topic_open(struct torc_bus *bus, const char *address,
 	if (!r && options->sync && !mapping->disk)
 		r = torc_fail(-EINVAL, "%s: memory cannot be synced to a disk; "
 			      "make it a file:PATH", address);
+	if (!r && options->flags & GIVEN && !mapping->given)
+		r = torc_fail(-ENOTSUP, "%s: its kind cannot be given to an "
+			      "owner or a group", address);
 	if (!r && mapping->locate)
 		r = mapping->locate(rest, bus, &place);
 	if (r)

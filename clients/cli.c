@@ -11,7 +11,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <grp.h>
 #include <inttypes.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -295,6 +297,39 @@ int cli_mode(const char *option, const char *text, mode_t *ret_mode)
 	}
 	*ret_mode = (mode_t)value;
 	return 0;
+}
+
+/* @id of @name, -1 if there is none; or a number. */
+static int set_id(const char *option, const char *what, const char *name,
+		  int64_t id, uint32_t *ret_id)
+{
+	char *end = NULL;
+
+	if (id < 0 && *name >= '0' && *name <= '9')
+		id = strtoll(name, &end, 10);
+	/* The last means none to the system. */
+	if (id < 0 || id >= UINT32_MAX || (end && *end)) {
+		cli_note("--%s=%s: no such %s", option, name, what);
+		return -1;
+	}
+	*ret_id = (uint32_t)id;
+	return 0;
+}
+
+int cli_user(const char *option, const char *text, uid_t *ret_user)
+{
+	const struct passwd *user = getpwnam(text);
+
+	return set_id(option, "user", text, user ? (int64_t)user->pw_uid : -1,
+		      ret_user);
+}
+
+int cli_group(const char *option, const char *text, gid_t *ret_group)
+{
+	const struct group *group = getgrnam(text);
+
+	return set_id(option, "group", text,
+		      group ? (int64_t)group->gr_gid : -1, ret_group);
 }
 
 int cli_choice(const char *const *names, const char *text)

@@ -81,6 +81,9 @@ int cli_count(const char *option, const char *text, uint64_t *ret_count);
 int cli_size(const char *option, const char *text, uint64_t *ret_size);
 int cli_duration(const char *option, const char *text, int64_t *ret_ns);
 int cli_mode(const char *option, const char *text, mode_t *ret_mode);
+/* A name or a number. */
+int cli_user(const char *option, const char *text, uid_t *ret_user);
+int cli_group(const char *option, const char *text, gid_t *ret_group);
 /* The index of @text in @names, which NULL ends; -1 if it is none of them. */
 int cli_choice(const char *const *names, const char *text);
 

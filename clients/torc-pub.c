@@ -21,14 +21,17 @@ enum {
 	KEY_BUS = CLI_KEY,
 	KEY_CAPACITY,
 	KEY_COUNT,
+	KEY_CURSORS_GROUP,
 	KEY_CURSORS_MODE,
 	KEY_FRAMED,
 	KEY_FULL,
 	KEY_FULL_TIMEOUT,
+	KEY_GROUP,
 	KEY_MANY,
 	KEY_MEMORY,
 	KEY_MODE,
 	KEY_NUMA,
+	KEY_OWNER,
 	KEY_PERSISTENT,
 	KEY_RATE,
 	KEY_SIZE,
@@ -61,6 +64,10 @@ static const struct cli_option options[] = {
 	{ KEY_MODE, "mode", "MODE", "of a new topic; default 0600" },
 	{ KEY_CURSORS_MODE, "cursors-mode", "MODE",
 	  "who may read a new topic losslessly" },
+	{ KEY_OWNER, "owner", "USER", "whose a new topic is to be" },
+	{ KEY_GROUP, "group", "GROUP", "and its group" },
+	{ KEY_CURSORS_GROUP, "cursors-group", "GROUP",
+	  "that of --cursors-mode, if another" },
 	{ KEY_SUBSCRIBERS, "subscribers", "N",
 	  "of a new topic, at most; default 64" },
 	CLI_MEMORY_OPTIONS(KEY_MEMORY, KEY_NUMA),
@@ -144,6 +151,27 @@ static int set_sync(struct pub *pub, const char *value)
 	return 0;
 }
 
+static int set_permissions(int key, const char *value,
+			   struct torc_topic_options *topic)
+{
+	switch (key) {
+	case KEY_MODE:
+		return cli_mode("mode", value, &topic->mode);
+	case KEY_CURSORS_MODE:
+		return cli_mode("cursors-mode", value, &topic->cursors_mode);
+	case KEY_OWNER:
+		topic->flags |= TORC_OWNER;
+		return cli_user("owner", value, &topic->owner);
+	case KEY_GROUP:
+		topic->flags |= TORC_GROUP;
+		return cli_group("group", value, &topic->group);
+	case KEY_CURSORS_GROUP:
+		topic->flags |= TORC_CURSORS_GROUP;
+		return cli_group("cursors-group", value, &topic->cursors_group);
+	}
+	return -1;
+}
+
 static int set_topic(int key, const char *value, struct pub *pub)
 {
 	struct torc_topic_options *topic = &pub->topic_options;
@@ -157,10 +185,6 @@ static int set_topic(int key, const char *value, struct pub *pub)
 	case KEY_PERSISTENT:
 		topic->flags |= TORC_PERSISTENT;
 		return 0;
-	case KEY_MODE:
-		return cli_mode("mode", value, &topic->mode);
-	case KEY_CURSORS_MODE:
-		return cli_mode("cursors-mode", value, &topic->cursors_mode);
 	case KEY_SUBSCRIBERS:
 		return set_subscribers(pub, value);
 	case KEY_MEMORY:
@@ -173,7 +197,7 @@ static int set_topic(int key, const char *value, struct pub *pub)
 		topic->type = value;
 		return 0;
 	}
-	return -1;
+	return set_permissions(key, value, topic);
 }
 
 static int set(int key, const char *value, void *context)

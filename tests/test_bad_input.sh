@@ -142,6 +142,17 @@ types() {
 		run 0 torc-stat --json t && says out '"type":"quotes/2"' && let_go
 }
 
+define owners "--owner, --group and --cursors-group, by name and number; no such"
+owners() {
+	run 2 torc-pub --owner=nobody-at-all -m x t && says err "no such user" &&
+		run 2 torc-pub --group=4294967295 -m x t &&
+		says err "no such group" &&
+		run 0 torc-pub --persistent --owner="$(id -un)" \
+			--group="$(id -gn)" --cursors-group="$(id -g)" -m x t &&
+		[ "$(stat -c %U:%g "$TORC_DIR/t")" = "$(id -un):$(id -g)" ] &&
+		run 0 torc-rm t
+}
+
 define modes "--mode and --cursors-mode are the files'"
 modes() {
 	run 0 torc-pub --persistent --mode=0640 --cursors-mode=0660 -m x t &&

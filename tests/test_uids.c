@@ -43,6 +43,9 @@ struct rights {
 	int open, lossy, lossless, publish;
 };
 
+/* The topic that try_all() tries. */
+static const char *tried = "t";
+
 static int try_all(void *context)
 {
 	static const struct torc_sub_options lossy = {
@@ -54,7 +57,7 @@ static int try_all(void *context)
 	struct torc_message message;
 	struct torc_topic *topic;
 
-	NEEDS(torc_topic_open(NULL, "t", NULL, &topic) == rights->open);
+	NEEDS(torc_topic_open(NULL, tried, NULL, &topic) == rights->open);
 	if (rights->open)
 		return 0;
 	NEEDS(torc_sub_open(topic, &lossy, &sub) == rights->lossy);
@@ -156,6 +159,141 @@ Test(uids, refusals_say_by_whose_leave_for_each_mapping)
 		other_does(be_refused_to_take_part, &kind);
 		topic_end(topic);
 	}
+}
+
+
+/* ---- Owner and group ---------------------------------------------------- */
+
+/* Ring for FEED, cursors for READERS; the other user, in @groups, tries. */
+static void try_in_groups(const char *address, const gid_t *groups, size_t count,
+			  struct rights *rights)
+{
+	struct torc_topic_options options = {
+		.flags = TORC_CREATE | TORC_MANY | TORC_GROUP |
+			 TORC_CURSORS_GROUP,
+		.mode = 0664,
+		.cursors_mode = 0660,
+		.group = FEED,
+		.cursors_group = READERS,
+		.capacity = 4096,
+	};
+	struct torc_publisher *pub;
+	struct torc_topic *topic;
+
+	MUST(torc_topic_open(NULL, address, &options, &topic));
+	if (!strcmp(address, "t")) {
+		expect_given("t", NULL, 0664, OWNER, FEED);
+		expect_given("t", "cursors", 0660, OWNER, READERS);
+		expect_given("t", "locks", 0660, OWNER, FEED);
+	}
+	pub = pub_open(topic);
+	MUST(torc_pub_publish(pub, "owner", 5));
+	memcpy(other_groups, groups, count * sizeof(*groups));
+	other_group_count = count;
+	other_does(try_all, rights);
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+}
+
+Test(uids, two_groups_have_two_kinds_of_rights)
+{
+	static const gid_t groups[] = { FEED, READERS };
+	static const char *const addresses[] = { "t", "sysv:0x746f7263" };
+	static struct rights nobody = { 0, 0, -EACCES, -EACCES },
+			     reader = { 0, 0, 0, -EACCES },
+			     both = { 0, 0, 0, 0 };
+
+	owner_joins(groups, 2);
+	for (size_t i = 0; i < 2; i++) {
+		tried = addresses[i];
+		try_in_groups(tried, NULL, 0, &nobody);
+		/* Who publishes also wakes, in the cursors. */
+		try_in_groups(tried, groups, 1, &nobody);
+		try_in_groups(tried, groups + 1, 1, &reader);
+		try_in_groups(tried, groups, 2, &both);
+	}
+}
+
+Test(uids, a_group_not_ones_own_is_refused)
+{
+	static const char *const addresses[] = { "t", "memfd:",
+						 "sysv:0x746f7263" };
+	struct torc_topic_options options = { .capacity = 4096 };
+	struct torc_topic *topic;
+
+	options.group = options.owner = options.cursors_group = OTHER;
+	for (size_t i = 0; i < 3; i++) {
+		options.flags = TORC_CREATE | TORC_GROUP;
+		FAILS(-EPERM, "group 12346",
+		      torc_topic_open(NULL, addresses[i], &options, &topic));
+		options.flags = TORC_CREATE | TORC_OWNER;
+		FAILS(-EPERM, "only root",
+		      torc_topic_open(NULL, addresses[i], &options, &topic));
+	}
+	options.flags = TORC_CREATE | TORC_CURSORS_GROUP;
+	FAILS(-EPERM, "group 12346", torc_topic_open(NULL, "t", &options, &topic));
+	options.flags = TORC_GROUP;
+	FAILS(-EINVAL, "no sense", torc_topic_open(NULL, "t", &options, &topic));
+	options.flags |= TORC_CREATE;
+	FAILS(-ENOTSUP, "owner", torc_topic_open(NULL, "anon:", &options, &topic));
+	cr_expect_eq(fixture_files(), 0);
+}
+
+Test(uids, the_owner_is_whom_root_names)
+{
+	struct torc_topic_options options = {
+		.flags = TORC_CREATE | TORC_MANY | TORC_OWNER | TORC_GROUP,
+		.owner = OTHER,
+		.group = OTHER,
+		.capacity = 4096,
+	};
+	static struct rights all = { 0, 0, 0, 0 };
+	struct torc_publisher *pub;
+	struct torc_topic *topic;
+
+	act_as(0);
+	MUST(torc_topic_open(NULL, "t", &options, &topic));
+	expect_given("t", NULL, 0600, OTHER, OTHER);
+	expect_given("t", "cursors", 0600, OTHER, OTHER);
+	expect_given("t", "locks", 0600, OTHER, OTHER);
+	pub = pub_open(topic);
+	MUST(torc_pub_publish(pub, "owner", 5));
+	other_does(try_all, &all);
+	torc_pub_close(pub);
+	act_as(OWNER);
+	FAILS(-EACCES, "ask its owner",
+	      torc_topic_open(NULL, "t", NULL, &(struct torc_topic *){ NULL }));
+	act_as(0);
+	torc_topic_close(topic);
+	cr_expect_eq(fixture_files(), 0);
+}
+
+Test(uids, what_root_makes_larger_stays_its_owners)
+{
+	struct torc_topic_options options = {
+		.flags = TORC_CREATE | TORC_PERSISTENT | TORC_GROUP,
+		.mode = 0640,
+		.group = FEED,
+		.capacity = 4096,
+	};
+	static const gid_t groups[] = { FEED };
+	struct torc_topic *topic;
+	char address[160];
+	struct stat st;
+
+	act_as(0);
+	cr_assert_eq(chmod(fixture_disk, 01777), 0);
+	owner_joins(groups, 1);
+	snprintf(address, sizeof(address), "file:%s/t", fixture_disk);
+	MUST(torc_topic_open(NULL, address, &options, &topic));
+	torc_topic_close(topic);
+	act_as(0);
+	MUST(torc_topic_resize(NULL, address, 16384));
+	cr_assert_eq(stat(address + strlen("file:"), &st), 0);
+	cr_expect_eq(st.st_uid, OWNER);
+	cr_expect_eq(st.st_gid, FEED);
+	cr_expect_eq(st.st_mode & 07777, 0640u);
+	MUST(torc_bus_remove(NULL, address, 0));
 }
 
 static int receive_asleep(void *context)

@@ -13,6 +13,8 @@
 #include <torc/abi.h>
 
 int *stage;
+gid_t other_groups[2];
+size_t other_group_count;
 
 void act_as(uid_t uid)
 {
@@ -21,6 +23,13 @@ void act_as(uid_t uid)
 	cr_assert_eq(seteuid(uid), 0);
 	/* As after exec(); else our own /proc/self would not be ours. */
 	prctl(PR_SET_DUMPABLE, 1);
+}
+
+void owner_joins(const gid_t *groups, size_t count)
+{
+	cr_assert_eq(seteuid(0), 0);
+	cr_assert_eq(setgroups(count, groups), 0);
+	act_as(OWNER);
 }
 
 void users_init(void)
@@ -32,7 +41,7 @@ void users_init(void)
 	stage = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	cr_assert_neq(stage, MAP_FAILED);
-	act_as(OWNER);
+	owner_joins(NULL, 0);
 }
 
 void users_fini(void)
@@ -63,8 +72,8 @@ static int play_other(void *context)
 {
 	const struct part *part = context;
 
-	if (seteuid(0) || setgroups(0, NULL) || setresgid(OTHER, OTHER, OTHER) ||
-	    setresuid(OTHER, OTHER, OTHER))
+	if (seteuid(0) || setgroups(other_group_count, other_groups) ||
+	    setresgid(OTHER, OTHER, OTHER) || setresuid(OTHER, OTHER, OTHER))
 		return 99;
 	/* Both were lost with the old identity. */
 	prctl(PR_SET_DUMPABLE, 1);
@@ -117,7 +126,8 @@ void part_path(const char *name, const char *part, char path[PATH_MAX])
 	sprintf(path, ".%s", part);
 }
 
-void expect_file(const char *name, const char *part, mode_t mode)
+void expect_given(const char *name, const char *part, mode_t mode, uid_t owner,
+		  gid_t group)
 {
 	char path[PATH_MAX];
 	struct stat st;
@@ -125,6 +135,11 @@ void expect_file(const char *name, const char *part, mode_t mode)
 	part_path(name, part, path);
 	cr_assert_eq(stat(path, &st), 0, "%s", path);
 	cr_expect_eq(st.st_mode & 07777, mode, "%s: %o", path, st.st_mode);
-	cr_expect_eq(st.st_uid, OWNER);
-	cr_expect_eq(st.st_gid, OWNER);
+	cr_expect_eq(st.st_uid, owner, "%s: %u", path, st.st_uid);
+	cr_expect_eq(st.st_gid, group, "%s: %u", path, st.st_gid);
+}
+
+void expect_file(const char *name, const char *part, mode_t mode)
+{
+	expect_given(name, part, mode, OWNER, OWNER);
 }

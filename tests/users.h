@@ -27,6 +27,14 @@ extern int *stage;
 void tell(int value);
 void await(int value);
 
+/* Groups that the owner, or the other user, is in besides; the owner's: until
+ * users_fini(). */
+#define FEED	12347u
+#define READERS	12348u
+void owner_joins(const gid_t *groups, size_t count);
+extern gid_t other_groups[2];
+extern size_t other_group_count;
+
 /* Run @body as the other user. */
 pid_t other_start(int (*body)(void *context), void *context);
 void other_does(int (*body)(void *context), void *context);
@@ -38,6 +46,8 @@ struct torc_topic *make_topic(const char *name, unsigned int flags, mode_t mode,
 void part_path(const char *name, const char *part, char path[PATH_MAX]);
 /* It is there, the owner's, and of that mode. */
 void expect_file(const char *name, const char *part, mode_t mode);
+void expect_given(const char *name, const char *part, mode_t mode, uid_t owner,
+		  gid_t group);
 
 /* In the other user's process, where Criterion does not count. */
 #define NEEDS(condition)						\

@@ -179,6 +179,11 @@ TORC_API int torc_bus_clean(struct torc_bus *bus);
 #define TORC_EXCLUSIVE	2u	/* with TORC_CREATE: -EEXIST if it is there */
 #define TORC_MANY	4u	/* many publishers (MP); default one (SP) */
 #define TORC_PERSISTENT	8u	/* stays when nobody takes part any more */
+#define TORC_OWNER	64u	/* a new one belongs to options.owner: needs
+				   CAP_CHOWN */
+#define TORC_GROUP	128u	/* and to options.group, one of the caller's */
+#define TORC_CURSORS_GROUP 256u	/* its cursors to options.cursors_group; else
+				   they are of the group of the ring */
 #define TORC_REOPENED	16u	/* of info: we opened it after a crash of the
 				   machine, or a copy of it */
 #define TORC_INSPECT	32u	/* only look at it, as it is: nothing is written,
@@ -208,6 +213,11 @@ enum torc_sync {
 /* What a new topic shall be; zero means the default. */
 struct torc_topic_options {
 	unsigned int flags;	/* TORC_CREATE ... */
+	/*
+	 * Who may do what.  Reading the ring is receiving, writing it (and the
+	 * cursors) publishing; reading the ring and writing the cursors is
+	 * receiving losslessly.  The umask takes nothing away.
+	 */
 	mode_t mode;		/* of the ring; default 0600 */
 	mode_t cursors_mode;	/* of the cursors; default: mode's owner */
 	uint32_t publishers;	/* slots; default 1, or 64 with TORC_MANY */
@@ -220,7 +230,10 @@ struct torc_topic_options {
 					   65 s; rounded up to whole ms */
 	unsigned int memory;	/* TORC_MEMORY_*, of this handle's mappings */
 	uint32_t numa_node;	/* TORC_MEMORY_NUMA */
-	uint64_t reserved[8];
+	uid_t owner;		/* TORC_OWNER; else who makes it */
+	gid_t group;		/* TORC_GROUP; else as the system gives files */
+	gid_t cursors_group;	/* TORC_CURSORS_GROUP */
+	uint32_t reserved[13];
 };
 
 /**
@@ -255,7 +268,8 @@ struct torc_topic_options {
  * -EEXIST (TORC_EXCLUSIVE), -ENOSPC (no room for it, found out before anything
  * was made), -EPROTO (there is something else than a ring, or it is truncated),
  * -EPROTOTYPE (another ABI version, type, or number of publishers), -E2BIG (more
- * than a ring can have), -EACCES, or another error of the system.
+ * than a ring can have), -EACCES, -EPERM (may not give it to that owner or group),
+ * -ENOTSUP (TORC_OWNER ... of anon: or dev:), or another error of the system.
  */
 TORC_API int torc_topic_open(struct torc_bus *bus, const char *address,
 			     const struct torc_topic_options *options,
