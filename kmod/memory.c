@@ -43,8 +43,9 @@ static int alloc_shmem(struct torc_memory *memory)
 	struct file *file = shmem_file_setup("torc",
 					     memory->count << PAGE_SHIFT, 0);
 
+	/* What it says of an inode for which there is no memory. */
 	if (IS_ERR(file))
-		return PTR_ERR(file);
+		return PTR_ERR(file) == -ENOSPC ? -ENOMEM : PTR_ERR(file);
 	memory->file = file;
 	/* The kernel's view must not part from the processes' by swapping. */
 	mapping_set_unevictable(file->f_mapping);
