@@ -153,7 +153,7 @@ void torc_topics_exit(void);
 struct torc_maker {
 	kuid_t uid;		/* to whom the node belongs */
 	kgid_t gid;
-	u64 address;		/* TORC_MEMORY_USER: its memory, */
+	u64 address;		/* TORC_PAGES_USER: its memory, */
 	u64 size;		/* so many bytes */
 };
 

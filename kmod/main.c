@@ -52,8 +52,8 @@ static int check_create(const struct torc_driver_create *create)
 		    sizeof(create->type) ||
 	    create->flags & ~(TORC_DRIVER_PERSISTENT | TORC_DRIVER_PUBLISHES |
 			      TORC_DRIVER_MANY) ||
-	    create->memory > TORC_MEMORY_USER || create->mode & ~0777u ||
-	    (create->memory != TORC_MEMORY_USER &&
+	    create->memory > TORC_PAGES_USER || create->mode & ~0777u ||
+	    (create->memory != TORC_PAGES_USER &&
 	     (create->address || create->size)) ||
 	    memchr_inv(create->reserved, 0, sizeof(create->reserved)))
 		return -EINVAL;

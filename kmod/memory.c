@@ -139,7 +139,7 @@ int torc_memory_alloc(struct torc_memory *memory, u64 size,
 		.cache = cache,
 		.count = size >> PAGE_SHIFT,
 	};
-	if (kind != TORC_MEMORY_CONTIG) {
+	if (kind != TORC_PAGES_CONTIG) {
 		memory->pages = kvcalloc(memory->count, sizeof(*memory->pages),
 					 GFP_KERNEL_ACCOUNT);
 		if (!memory->pages) {
@@ -148,16 +148,16 @@ int torc_memory_alloc(struct torc_memory *memory, u64 size,
 		}
 	}
 	switch (kind) {
-	case TORC_MEMORY_SHMEM:
+	case TORC_PAGES_SHMEM:
 		r = alloc_shmem(memory);
 		break;
-	case TORC_MEMORY_CONTIG:
+	case TORC_PAGES_CONTIG:
 		r = alloc_contig(memory);
 		break;
-	case TORC_MEMORY_FAULT:
+	case TORC_PAGES_FAULT:
 		r = alloc_pages_singly(memory);
 		break;
-	case TORC_MEMORY_USER:
+	case TORC_PAGES_USER:
 		r = torc_user_pin(memory, address);
 		break;
 	default:
@@ -176,11 +176,11 @@ int torc_memory_alloc(struct torc_memory *memory, u64 size,
 
 void torc_memory_free(struct torc_memory *memory)
 {
-	if (memory->kind == TORC_MEMORY_CONTIG) {
+	if (memory->kind == TORC_PAGES_CONTIG) {
 		free_contig(memory);
 	} else {
 		vunmap(memory->base);
-		if (memory->kind == TORC_MEMORY_USER)
+		if (memory->kind == TORC_PAGES_USER)
 			torc_user_unpin(memory);
 		else
 			free_pages_singly(memory);
@@ -191,10 +191,10 @@ void torc_memory_free(struct torc_memory *memory)
 
 int torc_memory_map(struct torc_memory *memory, struct vm_area_struct *vma)
 {
-	if (memory->kind == TORC_MEMORY_CONTIG)
+	if (memory->kind == TORC_PAGES_CONTIG)
 		return map_contig(memory, vma);
 	/* Its pages may be in the process's own, anonymous, mappings alone. */
-	if (memory->kind == TORC_MEMORY_USER)
+	if (memory->kind == TORC_PAGES_USER)
 		return -ENODEV;
 	vma->vm_private_data = memory;
 	vma->vm_ops = &memory_vm_ops;

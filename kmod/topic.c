@@ -203,7 +203,7 @@ static int topic_memory(struct torc_topic *topic,
 	if (r)
 		return r;
 	base = topic->memory.base;
-	if (config->memory == TORC_MEMORY_USER)
+	if (config->memory == TORC_PAGES_USER)
 		memset(base, 0, topic_size(c));
 	torc_ring_format(c, base, base + c->ring_size);
 	torc_ring_view(&topic->ring, c, base, base + c->ring_size);
@@ -335,14 +335,14 @@ static int topic_link(struct torc_topic *topic)
 struct torc_topic *torc_topic_new(const struct torc_topic_config *config,
 				  const struct torc_maker *maker)
 {
-	bool user = config->memory == TORC_MEMORY_USER;
+	bool user = config->memory == TORC_PAGES_USER;
 	struct torc_constants_shm constants;
 	struct torc_topic *topic;
 	int r;
 
 	if (!name_is_good(config->name) || config->mode & ~0777 ||
 	    (config->cache != TORC_CACHE_WB &&
-	     config->memory != TORC_MEMORY_CONTIG) ||
+	     config->memory != TORC_PAGES_CONTIG) ||
 	    config->cache > TORC_CACHE_UC || (user && !maker))
 		return ERR_PTR(-EINVAL);
 	r = user ? user_constants(config, maker, &constants) :

@@ -75,7 +75,7 @@ void torc_topic_destroy(struct torc_topic *topic);
  * torc_topic_get() - take part in a topic that a process made
  * @name:	the topic
  *
- * So a driver publishes into memory of a process (TORC_MEMORY_USER), which makes
+ * So a driver publishes into memory of a process (TORC_PAGES_USER), which makes
  * the topic and then tells the driver its name.  The topic, its memory too, stays
  * until torc_topic_put(), but nobody new finds it once it was removed.
  *

@@ -84,8 +84,8 @@ TEST(memory_is_cached_as_the_topic_says)
 {
 	CHECK_EQ(system("insmod $TORC_MODULES/torc_pages.ko"), 0);
 	for (uint32_t cache = TORC_CACHE_WB; cache <= TORC_CACHE_UC; cache++)
-		check_topic(TORC_MEMORY_CONTIG, cache);
-	check_topic(TORC_MEMORY_SHMEM, TORC_CACHE_WB);
-	check_topic(TORC_MEMORY_FAULT, TORC_CACHE_WB);
+		check_topic(TORC_PAGES_CONTIG, cache);
+	check_topic(TORC_PAGES_SHMEM, TORC_CACHE_WB);
+	check_topic(TORC_PAGES_FAULT, TORC_CACHE_WB);
 	CHECK_EQ(system("rmmod torc_pages"), 0);
 }

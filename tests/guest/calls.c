@@ -37,7 +37,7 @@ static int create(const struct torc_driver_create *request)
 
 TEST(topics_are_not_made_of_nonsense)
 {
-	struct torc_driver_create good = device_request(TORC_MEMORY_SHMEM, 0),
+	struct torc_driver_create good = device_request(TORC_PAGES_SHMEM, 0),
 				  bad;
 	static const char *const names[] = {
 		"", "control", "/a", "a/", "a//b", ".a", "a/.b", "../a", "a b",
@@ -59,7 +59,7 @@ TEST(topics_are_not_made_of_nonsense)
 	REFUSED(EINVAL, bad.flags = TORC_DRIVER_PUBLISHES | TORC_DRIVER_MANY);
 	REFUSED(EINVAL, bad.memory = 77);
 	REFUSED(EINVAL, bad.cache = TORC_CACHE_WC);
-	REFUSED(EINVAL, bad.memory = TORC_MEMORY_CONTIG; bad.cache = 3);
+	REFUSED(EINVAL, bad.memory = TORC_PAGES_CONTIG; bad.cache = 3);
 	REFUSED(EINVAL, bad.mode = 01777);
 	REFUSED(EINVAL, bad.publishers = 2);
 	REFUSED(EINVAL, bad.reserved[5] = 1);
@@ -77,7 +77,7 @@ TEST(topics_are_not_made_of_nonsense)
 	/* A node cannot be a folder, too. */
 	strcat(good.name, "/a");
 	CHECK_FAILS(EEXIST, create(&good));
-	bad = device_request(TORC_MEMORY_SHMEM, 0);
+	bad = device_request(TORC_PAGES_SHMEM, 0);
 	CHECK_FAILS(EBUSY, ioctl(fd, TORC_IOC_CREATE, &bad));
 	close(fd);
 }
@@ -88,7 +88,7 @@ TEST(a_removed_topic_goes_on_for_who_has_it_open)
 	struct torc_driver_name name;
 	char got[8];
 
-	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_PERSISTENT, 0600);
+	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_PERSISTENT, 0600);
 	memcpy(name.name, d.name, sizeof(name.name));
 	CHECK(!ioctl(d.control, TORC_IOC_REMOVE, &name));
 	CHECK_FAILS(ENOENT, ioctl(d.control, TORC_IOC_REMOVE, &name));
@@ -105,7 +105,7 @@ TEST(a_persistent_topic_stays_with_its_messages)
 	char got[8];
 	int fd;
 
-	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_PERSISTENT, 0600);
+	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_PERSISTENT, 0600);
 	CHECK_EQ(write(d.fd, "stays", 5), 5);
 	close(d.fd);
 	close(d.control);
@@ -126,7 +126,7 @@ TEST(the_ioctls_of_a_node_refuse_nonsense)
 	uint32_t slot;
 	int sub, writing;
 
-	device_make(&d, TORC_MEMORY_SHMEM, 0, 0600);
+	device_make(&d, TORC_PAGES_SHMEM, 0, 0600);
 	CHECK_FAILS(EINVAL, ioctl(d.fd, TORC_IOC_SUBSCRIBE, &subscribe));
 	CHECK_FAILS(EFAULT, ioctl(d.fd, TORC_IOC_SUBSCRIBE, NOWHERE));
 	writing = device_open(&d, O_WRONLY);
@@ -160,7 +160,7 @@ TEST(read_and_write_move_one_message_each)
 		static char big[16384], got[16384];
 		int reading;
 
-		device_make(&d, TORC_MEMORY_SHMEM, flags, 0600);
+		device_make(&d, TORC_PAGES_SHMEM, flags, 0600);
 		reading = device_open(&d, O_RDONLY | O_NONBLOCK);
 		CHECK_FAILS(EAGAIN, read(reading, got, sizeof(got)));
 		CHECK_FAILS(EBADF, write(reading, "x", 1));
@@ -208,7 +208,7 @@ TEST(read_poll_and_epoll_wait_for_a_message)
 		pid_t pid;
 		int epoll = epoll_create1(EPOLL_CLOEXEC), reading;
 
-		device_make(&d, TORC_MEMORY_SHMEM, flags[i / 3], 0600);
+		device_make(&d, TORC_PAGES_SHMEM, flags[i / 3], 0600);
 		reading = device_open(&d, O_RDONLY);
 		poller = (struct pollfd){ reading, POLLIN, 0 };
 		CHECK_EQ(poll(&poller, 1, 0), 0);
@@ -246,7 +246,7 @@ TEST(an_eventfd_tells_of_messages)
 	uint32_t slot;
 	int sub, event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 
-	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
+	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
 	sub = device_subscribe(d.fd, &slot);
 	CHECK(sub >= 0 && !ioctl(sub, TORC_IOC_EVENTFD, event));
 	words = words_of(&d, sub);
@@ -278,7 +278,7 @@ TEST(sigio_tells_of_messages)
 	struct pollfd poller;
 
 	signal(SIGIO, count_signal);
-	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
+	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
 	CHECK(!fcntl(d.fd, F_SETOWN, getpid()) &&
 	      !fcntl(d.fd, F_SETFL, O_RDWR | O_ASYNC));
 	/* poll() arms the word. */
@@ -296,7 +296,7 @@ TEST(sigio_comes_after_a_read_that_found_nothing)
 	int writer;
 
 	signal(SIGIO, count_signal);
-	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
+	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
 	writer = device_open(&d, O_WRONLY);
 	CHECK(!fcntl(d.fd, F_SETOWN, getpid()) &&
 	      !fcntl(d.fd, F_SETFL, O_RDWR | O_ASYNC | O_NONBLOCK));
@@ -329,7 +329,7 @@ TEST(poll_returns_while_the_same_file_is_read)
 	struct pollfd poller;
 	pid_t pid;
 
-	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_MANY, 0600);
+	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_MANY, 0600);
 	pid = child_start(read_for_ever, &d);
 	usleep(200000);
 	poller = (struct pollfd){ d.fd, POLLIN, 0 };
@@ -361,7 +361,7 @@ TEST(what_was_written_beside_the_words_ends_with_its_writer)
 	uint32_t slot;
 	int sub;
 
-	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
+	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
 	CHECK(!fcntl(d.fd, F_SETFL, O_RDWR | O_NONBLOCK));
 	sub = device_subscribe(d.fd, &slot);
 	CHECK(sub >= 0);
@@ -390,7 +390,7 @@ TEST(sleepers_can_be_killed)
 		struct device d;
 		pid_t pid;
 
-		device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_MANY, 0600);
+		device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_MANY, 0600);
 		pid = child_start(kill_while_reading, &d);
 		usleep((unsigned int)i * 1000);
 		kill(pid, SIGKILL);

@@ -61,7 +61,7 @@ TEST(a_topic_is_made_and_removed)
 	int control = open_control(), fd;
 	char path[160] = TORC_DRIVER_FOLDER;
 
-	*create = device_request(TORC_MEMORY_FAULT, TORC_DRIVER_MANY);
+	*create = device_request(TORC_PAGES_FAULT, TORC_DRIVER_MANY);
 	create->capacity = 1 << 20;
 	strcpy(create->type, "compat");
 	create->publishers = 3;
@@ -95,7 +95,7 @@ TEST(memory_at_32_bit_addresses_is_published_into)
 	int control = open_control();
 
 	CHECK(memory != MAP_FAILED);
-	*create = device_request(TORC_MEMORY_USER, TORC_DRIVER_PUBLISHES);
+	*create = device_request(TORC_PAGES_USER, TORC_DRIVER_PUBLISHES);
 	create->capacity = 0;
 	create->address = (uintptr_t)memory;
 	create->size = size;
@@ -113,7 +113,7 @@ TEST(a_subscription_is_had_and_wakes_and_sleeps)
 	int event;
 
 	open_control();
-	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
+	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
 	CHECK_FAILS(EFAULT, ioctl_32(d.fd, TORC_IOC_SUBSCRIBE, PAGE));
 	CHECK_EQ(ioctl_32(d.fd, TORC_IOC_SUBSCRIBE, (uintptr_t)subscribe), 0);
 	words = device_map(subscribe->fd, d.constants.ring_size, PAGE,

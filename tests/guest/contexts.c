@@ -458,7 +458,7 @@ TEST(who_lost_its_lock_and_lives_is_not_dead)
 	char got[8];
 	pid_t pid;
 
-	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_MANY, 0600);
+	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_MANY, 0600);
 	poller = (struct pollfd){ d.fd, POLLIN, 0 };
 	pid = child_start(lose_the_lock, &d);
 	child_stops(pid);

@@ -13,7 +13,7 @@
 #define NOBODY 65534u
 
 static const enum torc_driver_memory memories[] = {
-	TORC_MEMORY_SHMEM, TORC_MEMORY_CONTIG, TORC_MEMORY_FAULT,
+	TORC_PAGES_SHMEM, TORC_PAGES_CONTIG, TORC_PAGES_FAULT,
 };
 
 /* A topic: the node's descriptor, its constants, its maker. */

@@ -108,17 +108,17 @@ static void make_of(uint32_t memory, uint32_t flags, void *address)
 
 TEST(making_a_topic_of_shmem)
 {
-	make_of(TORC_MEMORY_SHMEM, 0, NULL);
+	make_of(TORC_PAGES_SHMEM, 0, NULL);
 }
 
 TEST(making_a_topic_of_one_buffer)
 {
-	make_of(TORC_MEMORY_CONTIG, 0, NULL);
+	make_of(TORC_PAGES_CONTIG, 0, NULL);
 }
 
 TEST(making_a_topic_of_single_pages)
 {
-	make_of(TORC_MEMORY_FAULT, TORC_DRIVER_MANY, NULL);
+	make_of(TORC_PAGES_FAULT, TORC_DRIVER_MANY, NULL);
 }
 
 TEST(making_a_topic_of_own_memory)
@@ -127,7 +127,7 @@ TEST(making_a_topic_of_own_memory)
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	CHECK(memory != MAP_FAILED);
-	make_of(TORC_MEMORY_USER, TORC_DRIVER_PUBLISHES, memory);
+	make_of(TORC_PAGES_USER, TORC_DRIVER_PUBLISHES, memory);
 }
 
 /* ---- Using one ----------------------------------------------------------- */
@@ -179,7 +179,7 @@ TEST(using_a_topic)
 {
 	struct device d;
 
-	device_make(&d, TORC_MEMORY_SHMEM, TORC_DRIVER_MANY, 0600);
+	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_MANY, 0600);
 	every_allocation_fails(open_and_close, &d);
 	every_allocation_fails(subscribe_and_close, &d);
 	every_allocation_fails(map_and_touch, &d);

@@ -127,7 +127,7 @@ static struct way *new_mapped(size_t length, uint64_t capacity)
 static struct way *new_copied(size_t length, uint64_t capacity)
 {
 	struct torc_driver_create request =
-		device_request(TORC_MEMORY_SHMEM, TORC_DRIVER_PUBLISHES);
+		device_request(TORC_PAGES_SHMEM, TORC_DRIVER_PUBLISHES);
 	struct way *way = calloc(1, sizeof(*way));
 
 	way->length = length;

@@ -462,7 +462,7 @@ TEST(memory_comes_back_when_topics_go)
 	struct torc_driver_create request;
 	long before;
 
-	works(TORC_MEMORY_SHMEM);
+	works(TORC_PAGES_SHMEM);
 	before = free_kib();
 	for (int n = 0; n < 60; n++) {
 		int control = open(TORC_DRIVER_CONTROL, O_RDWR);

@@ -60,7 +60,7 @@ static void become(uint32_t user)
 /* What keeps a new topic, or -1 and errno. */
 static int make(uint64_t capacity)
 {
-	struct torc_driver_create request = device_request(TORC_MEMORY_SHMEM, 0);
+	struct torc_driver_create request = device_request(TORC_PAGES_SHMEM, 0);
 	int fd = open(TORC_DRIVER_CONTROL, O_RDWR | O_CLOEXEC), error;
 
 	CHECK(fd >= 0);
@@ -98,12 +98,12 @@ TEST(who_makes_a_topic_owns_it_and_no_other)
 	struct device roots, d;
 	struct stat st;
 
-	device_make(&roots, TORC_MEMORY_SHMEM, 0, 0600);
+	device_make(&roots, TORC_PAGES_SHMEM, 0, 0600);
 	become(NOBODY);
 	CHECK_FAILS(EACCES, open(TORC_DRIVER_CONTROL, O_RDWR));
 	let_others(true);
 	become(NOBODY);
-	device_make(&d, TORC_MEMORY_SHMEM, 0, 0640);
+	device_make(&d, TORC_PAGES_SHMEM, 0, 0640);
 	CHECK(!stat(d.path, &st));
 	CHECK_EQ(st.st_uid, NOBODY);
 	CHECK_EQ(st.st_gid, NOBODY);
@@ -185,7 +185,7 @@ TEST(what_a_killed_process_had_is_had_back)
 
 TEST(what_is_mapped_counts_though_its_node_is_gone)
 {
-	struct torc_driver_create request = device_request(TORC_MEMORY_FAULT, 0);
+	struct torc_driver_create request = device_request(TORC_PAGES_FAULT, 0);
 	int fds[PIECES_MAX], count;
 	struct torc_driver_name name;
 	struct device d;
@@ -211,7 +211,7 @@ TEST(what_is_mapped_counts_though_its_node_is_gone)
 
 TEST(a_topic_that_could_not_be_made_does_not_count)
 {
-	struct torc_driver_create request = device_request(TORC_MEMORY_USER,
+	struct torc_driver_create request = device_request(TORC_PAGES_USER,
 							   TORC_DRIVER_PUBLISHES);
 	int fds[PIECES_MAX], count, fd;
 

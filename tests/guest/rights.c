@@ -249,13 +249,13 @@ TEST(another_user_has_what_the_mode_gives_it)
 	struct device d;
 	struct second_user user = { &d, -1 };
 
-	device_make(&d, TORC_MEMORY_SHMEM, 0, 0600);
+	device_make(&d, TORC_PAGES_SHMEM, 0, 0600);
 	user.reading_fd = device_open(&d, O_RDONLY);
 	CHECK_EQ(child_end(child_start(as_nobody, &user)), 0);
 	close(user.reading_fd);
 	device_end(&d);
 
-	device_make(&d, TORC_MEMORY_SHMEM, 0, 0644);
+	device_make(&d, TORC_PAGES_SHMEM, 0, 0644);
 	CHECK_EQ(child_end(child_start(subscribe_as_nobody, &d)), 0);
 	device_end(&d);
 }
@@ -278,7 +278,7 @@ TEST(a_forked_child_does_not_keep_its_parents_slot)
 	uint32_t slot;
 	int fd;
 
-	device_make(&d, TORC_MEMORY_SHMEM, 0, 0600);
+	device_make(&d, TORC_PAGES_SHMEM, 0, 0600);
 	fd = device_subscribe(d.fd, &slot);
 	pages[0] = device_map(d.fd, 0, PAGE, READ);
 	pages[1] = device_map(fd, d.constants.ring_size + slot * PAGE, PAGE,
@@ -294,7 +294,7 @@ TEST(a_slot_is_free_again_when_its_owner_is_killed)
 	int fds[TORC_SUBSCRIBERS_MAX], count = 0, status;
 	pid_t pid;
 
-	device_make(&d, TORC_MEMORY_SHMEM, 0, 0600);
+	device_make(&d, TORC_PAGES_SHMEM, 0, 0600);
 	while ((fds[count] = device_subscribe(d.fd, &slot)) >= 0)
 		count++;
 	CHECK_EQ(errno, EUSERS);

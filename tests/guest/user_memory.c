@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Goal: the driver publishes into memory of a process (TORC_MEMORY_USER), takes no
+ * Goal: the driver publishes into memory of a process (TORC_PAGES_USER), takes no
  * more than it may, survives whatever the process does to the memory, and gives it
  * back however the process ends.
  * Method: the node and ring.h, without libtorc; write() makes the driver publish.
@@ -44,7 +44,7 @@ static int create(int control, const char *name, const void *memory,
 {
 	struct torc_driver_create create = {
 		.flags = TORC_DRIVER_PUBLISHES,
-		.memory = TORC_MEMORY_USER,
+		.memory = TORC_PAGES_USER,
 		.mode = 0600,
 		.address = (uintptr_t)memory,
 		.size = size,

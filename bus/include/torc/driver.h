@@ -37,10 +37,10 @@
 
 /* What holds the bytes of a topic. */
 enum torc_driver_memory {
-	TORC_MEMORY_SHMEM,	/* pages of the kernel's tmpfs: the default */
-	TORC_MEMORY_CONTIG,	/* one contiguous buffer, mapped at once */
-	TORC_MEMORY_FAULT,	/* single pages, mapped as they are touched */
-	TORC_MEMORY_USER,	/* of the caller, who is the only one to have it */
+	TORC_PAGES_SHMEM,	/* pages of the kernel's tmpfs: the default */
+	TORC_PAGES_CONTIG,	/* one contiguous buffer, mapped at once */
+	TORC_PAGES_FAULT,	/* single pages, mapped as they are touched */
+	TORC_PAGES_USER,	/* of the caller, who is the only one to have it */
 };
 
 /* How processors cache a contiguous buffer. */
@@ -75,7 +75,7 @@ struct torc_driver_name {
 };
 
 /*
- * TORC_MEMORY_USER: the driver publishes into memory of the process that makes the
+ * TORC_PAGES_USER: the driver publishes into memory of the process that makes the
  * topic (TORC_DRIVER_PUBLISHES, not PERSISTENT): private or shared anonymous memory
  * or tmpfs, writable, which counts against RLIMIT_MEMLOCK.  All that was there is
  * overwritten.  With capacity 0 the ring is the largest that fits.  The ring object
