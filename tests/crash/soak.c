@@ -8,11 +8,16 @@
  * is never killed, hears all: of each life everything that it says it has
  * published, in the order in which each later subscriber hears it, too.
  *
+ * A watcher looks once a millisecond, while nothing is heard, whether anybody of
+ * them runs or could run.  Where someone could, the stall is the scheduler's, or
+ * work; where all sleep, it is ours, and no more than TORC_SLEEP_NS is promised.
+ *
  * TORC_SOAK_S seconds long.
  */
 #include "internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +46,8 @@ struct soak {
 	uint64_t digests[65536];
 	uint64_t audited;		/* messages, by the auditor */
 	uint64_t stall_ns;		/* longest that it heard nothing */
+	uint64_t asleep_ns;		/* of one stall, while all slept */
+	pid_t pids[LIVES + 1];		/* the last is the auditor */
 	uint64_t repaired;
 	uint64_t compared;		/* messages, by the others */
 	uint64_t checked_lives;
@@ -227,11 +234,81 @@ static int audit_all(struct torc_subscriber *sub, int64_t patience_ns)
 	return 0;
 }
 
+/* ---- The watcher -------------------------------------------------------- */
+
+#define LOOK_NS 1000000u
+
+/* R, S, T, ...; what has ended does not hold anybody up. */
+static char state_of(pid_t pid)
+{
+	char path[32], text[256], *p;
+	ssize_t n = -1;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, text, sizeof(text) - 1);
+		close(fd);
+	}
+	if (n <= 0)
+		return 'X';
+	text[n] = '\0';
+	p = strrchr(text, ')');
+	return p && p[1] ? p[2] : 'X';
+}
+
+static bool all_sleep(void)
+{
+	for (int i = 0; i <= LIVES; i++) {
+		pid_t pid = torc_load_acquire(&soak->pids[i]);
+		/* One that was just killed is as good as runnable. */
+		if (pid && state_of(pid) != 'S')
+			return false;
+	}
+	return true;
+}
+
+/* How long nothing was heard, and all slept at each look; in a process. */
+static void watch(void)
+{
+	const struct timespec pause = { .tv_nsec = LOOK_NS };
+	uint64_t heard = 0, asleep = 0, before = torc_now_ns();
+
+	for (;;) {
+		uint64_t now, took, audited;
+
+		nanosleep(&pause, NULL);
+		audited = torc_load_acquire(&soak->audited);
+		now = torc_now_ns();
+		took = now - before;
+		before = now;
+		if (audited != heard)
+			asleep = 0;
+		else if (all_sleep())
+			/* Between two late looks anything may have been. */
+			asleep += took < 2 * LOOK_NS ? took : LOOK_NS;
+		heard = audited;
+		if (asleep > soak->asleep_ns)
+			soak->asleep_ns = asleep;
+	}
+}
+
+static pid_t start_watcher(void)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	watch();
+	_exit(1);
+}
+
 /* ---- Killing ------------------------------------------------------------ */
 
 struct lives {
 	struct torc_topic *topic;
-	pid_t pids[LIVES];
 	uint64_t life[LIVES];
 	uint64_t begun;		/* publishers' lives */
 	unsigned long kills;
@@ -240,28 +317,30 @@ struct lives {
 static void start(struct lives *lives, int i)
 {
 	uint64_t life = i < PUBLISHERS ? ++lives->begun : 0;
+	pid_t pid;
 
 	if (life) {
 		soak->published[life % RECENT] = 0;
 		lives->life[i] = life;
 	}
 	fflush(NULL);
-	lives->pids[i] = fork();
-	if (!lives->pids[i]) {
+	pid = fork();
+	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (life)
 			publish(lives->topic, life);
 		else
 			compare(lives->topic);
 	}
+	torc_store_release(&soak->pids[i], pid);
 }
 
 static void finish(struct lives *lives, int i)
 {
 	int status;
 
-	kill(lives->pids[i], SIGKILL);
-	waitpid(lives->pids[i], &status, 0);
+	kill(soak->pids[i], SIGKILL);
+	waitpid(soak->pids[i], &status, 0);
 	if (!WIFSIGNALED(status))
 		complain("it ended by itself", (uint64_t)i, (uint64_t)status);
 	lives->kills++;
@@ -324,11 +403,11 @@ static void report(const struct lives *lives)
 {
 	/* Who misses a message ends the program. */
 	printf("%llu messages, %lu kills, %llu repairs, 0 losses, longest "
-	       "stall %.1f ms\n# %llu dead publishers' messages were all "
+	       "stall %.1f ms, of which all slept %.1f ms\n# %llu dead publishers' messages were all "
 	       "found, %llu messages compared\n",
 	       (unsigned long long)soak->audited, lives->kills,
 	       (unsigned long long)soak->repaired,
-	       (double)soak->stall_ns / 1e6,
+	       (double)soak->stall_ns / 1e6, (double)soak->asleep_ns / 1e6,
 	       (unsigned long long)soak->checked_lives,
 	       (unsigned long long)soak->compared);
 }
@@ -342,6 +421,7 @@ int main(void)
 	char bus[] = "/dev/shm/torc-soak-XXXXXX";
 	struct lives lives = { .begun = 0 };
 	struct torc_subscriber *sub;
+	pid_t watcher;
 
 	soak = mmap(NULL, sizeof(*soak), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -352,7 +432,11 @@ int main(void)
 	must(torc_sub_open(lives.topic, NULL, &sub), "sub_open");
 	for (int i = 0; i < LIVES; i++)
 		start(&lives, i);
+	soak->pids[LIVES] = getpid();
+	watcher = start_watcher();
 	run(&lives, sub, seconds_asked());
+	kill(watcher, SIGKILL);
+	waitpid(watcher, NULL, 0);
 	for (int i = 0; i < LIVES; i++)
 		finish(&lives, i);
 	for (int i = 0; i < PUBLISHERS; i++)
