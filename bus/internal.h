@@ -39,6 +39,8 @@ int torc_lock_set(int fd, short type, uint64_t first, uint64_t length);
 
 /* A pause before trying again where a lock is held for moments only. */
 bool torc_lock_pause(int *tries);
+/* What a try costs where the lock is most likely held for long. */
+#define TORC_LOCK_DOUBTFUL 50
 /* torc_lock_set() of one byte, trying so for a while. */
 int torc_lock_set_patiently(int fd, short type, uint64_t first);
 
@@ -446,10 +448,11 @@ int torc_subscriber_alive(const struct torc_ring *ring, int fd, uint32_t slot);
 
 /*
  * Is the process there that signed a slot?  If not, and the slot is locked, somebody
- * is about to sign it, or is only looking whether its owner died.
+ * is about to sign it, or is only looking whether its owner died.  -1 if it cannot be
+ * told: the lock is most likely its own.
  */
-bool torc_publisher_present(const struct torc_ring *ring, uint32_t slot);
-bool torc_subscriber_present(const struct torc_ring *ring, uint32_t slot);
+int torc_publisher_present(const struct torc_ring *ring, uint32_t slot);
+int torc_subscriber_present(const struct torc_ring *ring, uint32_t slot);
 
 /* ---- subscriber.c and sub_wait.c, for sets ------------------------------- */
 

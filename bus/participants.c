@@ -65,18 +65,18 @@ int torc_subscriber_alive(const struct torc_ring *ring, int fd, uint32_t slot)
 	return owner_alive(fd, TORC_LOCK_SUBSCRIBER + slot, &owner);
 }
 
-bool torc_publisher_present(const struct torc_ring *ring, uint32_t slot)
+int torc_publisher_present(const struct torc_ring *ring, uint32_t slot)
 {
 	const struct torc_process owner = publisher_owner(ring, slot);
 
-	return owner.pid && torc_process_alive(&owner) == 1;
+	return owner.pid ? torc_process_alive(&owner) : 0;
 }
 
-bool torc_subscriber_present(const struct torc_ring *ring, uint32_t slot)
+int torc_subscriber_present(const struct torc_ring *ring, uint32_t slot)
 {
 	const struct torc_process owner = subscriber_owner(ring, slot);
 
-	return owner.pid && torc_process_alive(&owner) == 1;
+	return owner.pid ? torc_process_alive(&owner) : 0;
 }
 
 /* ---- Messages ---------------------------------------------------------- */

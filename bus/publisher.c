@@ -364,20 +364,22 @@ static int explain_busy(const struct torc_publisher *pub)
 
 /*
  * Lock a slot that nobody has, and whose last owner left nothing.  -EAGAIN: one
- * may be had in a moment.
+ * may be had in a moment; if that is doubtful, it costs some of the @tries.
  */
-static int take_slot(struct torc_publisher *pub)
+static int take_slot(struct torc_publisher *pub, int *tries)
 {
 	const struct torc_ring *ring = &pub->view.ring;
-	bool passing = false;
+	bool passing = false, doubtful = false;
 	uint64_t position;
-	int r;
+	int r, present;
 
 	for (uint32_t i = 0; i < ring->publishers; i++) {
 		r = torc_lock_set(locks_fd(pub), F_WRLCK,
 				  TORC_LOCK_PUBLISHER + i, 1);
 		if (r == -EAGAIN) {
-			passing |= !torc_publisher_present(ring, i);
+			present = torc_publisher_present(ring, i);
+			passing |= !present;
+			doubtful |= present < 0;
 			continue;
 		}
 		if (r)
@@ -395,7 +397,9 @@ static int take_slot(struct torc_publisher *pub)
 		torc_lock_set(locks_fd(pub), F_UNLCK, TORC_LOCK_PUBLISHER + i,
 			      1);
 	}
-	return passing ? -EAGAIN : -EBUSY;
+	if (doubtful && !passing)
+		*tries += TORC_LOCK_DOUBTFUL;
+	return passing || doubtful ? -EAGAIN : -EBUSY;
 }
 
 /* What the dead left would be in the way of who takes their slots. */
@@ -407,7 +411,7 @@ static int take_slot_patiently(struct torc_publisher *pub)
 	do {
 		r = torc_pub_mend(pub);
 		if (!r)
-			r = take_slot(pub);
+			r = take_slot(pub, &tries);
 	} while (r == -EAGAIN && torc_lock_pause(&tries));
 	return r == -EAGAIN || r == -EBUSY ? explain_busy(pub) : r;
 }

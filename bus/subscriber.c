@@ -317,27 +317,31 @@ static int get_slot(struct torc_subscriber *sub, uint32_t *ret_slot)
 	return fd < 0 ? fd : 0;
 }
 
-/* Lock a slot that nobody has.  -EAGAIN: one may be had in a moment. */
-static int take_slot(struct torc_subscriber *sub, uint32_t *ret_slot)
+/* Lock a slot that nobody has.  -EAGAIN and @tries: as for publishers. */
+static int take_slot(struct torc_subscriber *sub, uint32_t *ret_slot, int *tries)
 {
 	const struct torc_ring *ring = &sub->view.ring;
-	int r, fd = sub->forkable.fds[0];
-	bool passing = false;
+	int r, present, fd = sub->forkable.fds[0];
+	bool passing = false, doubtful = false;
 
 	for (uint32_t i = 0; i < ring->subscribers; i++) {
 		r = torc_lock_set(fd, F_WRLCK, TORC_LOCK_SUBSCRIBER + i, 1);
-		if (!r && !torc_subscriber_alive(ring, fd, i)) {
+		if (!r) {
 			*ret_slot = i;
-			return 0;
-		}
-		if (!r)
+			if (!torc_subscriber_alive(ring, fd, i))
+				return 0;
 			torc_lock_set(fd, F_UNLCK, TORC_LOCK_SUBSCRIBER + i, 1);
-		else if (r != -EAGAIN)
+			continue;
+		}
+		if (r != -EAGAIN)
 			return r;
-		else
-			passing |= !torc_subscriber_present(ring, i);
+		present = torc_subscriber_present(ring, i);
+		passing |= !present;
+		doubtful |= present < 0;
 	}
-	return passing ? -EAGAIN : -EUSERS;
+	if (doubtful && !passing)
+		*tries += TORC_LOCK_DOUBTFUL;
+	return passing || doubtful ? -EAGAIN : -EUSERS;
 }
 
 static int take_slot_patiently(struct torc_subscriber *sub, uint32_t *ret_slot)
@@ -349,7 +353,7 @@ static int take_slot_patiently(struct torc_subscriber *sub, uint32_t *ret_slot)
 	if (r < 0)
 		return r;
 	do
-		r = take_slot(sub, ret_slot);
+		r = take_slot(sub, ret_slot, &tries);
 	while (r == -EAGAIN && torc_lock_pause(&tries));
 	return r == -EAGAIN ? -EUSERS : r;
 }

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -208,6 +209,30 @@ Test(namespaces, who_is_stopped_inside_is_not_dead)
 	cr_expect_eq(torc_pub_publish(pub, "x", 1), 0);
 	torc_pub_close(pub);
 	torc_topic_close(stopped.topic);
+}
+
+/* Whoever holds a lock is told from who only looks without ages of trying. */
+static int find_it_full(void *context)
+{
+	struct rusage before, after;
+	struct torc_publisher *pub;
+
+	getrusage(RUSAGE_SELF, &before);
+	FAILS(-EBUSY, "one publisher", torc_pub_open(context, NULL, &pub));
+	getrusage(RUSAGE_SELF, &after);
+	cr_assert_lt(after.ru_nvcsw - before.ru_nvcsw, 500);
+	return 0;
+}
+
+Test(namespaces, a_slot_that_is_taken_outside_is_not_waited_for)
+{
+	struct torc_topic *topic = topic_open("t", 0, 4096);
+	struct torc_publisher *pub = pub_open(topic);
+
+	cr_expect_eq(run_inside(find_it_full, topic), 0);
+	MUST(torc_pub_publish(pub, "x", 1));
+	torc_pub_close(pub);
+	torc_topic_close(topic);
 }
 
 /* ---- Doorbells ---------------------------------------------------------- */
