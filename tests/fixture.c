@@ -54,6 +54,11 @@ int fixture_files(void)
 	return files_in(fixture_bus);
 }
 
+int fixture_fds(void)
+{
+	return files_in("/proc/self/fd");
+}
+
 void fixture_fini(void)
 {
 	cr_expect_eq(rmdir(fixture_disk), 0, "%d files are left on the disk",

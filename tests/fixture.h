@@ -48,6 +48,9 @@ int child_end(pid_t pid);
 /* How many files the bus holds, hidden ones included. */
 int fixture_files(void);
 
+/* How many descriptors we have open. */
+int fixture_fds(void);
+
 /* How many eventfds we have open, and the last of them. */
 int fixture_eventfds(int *ret_last);
 

@@ -257,6 +257,48 @@ Test(crash, messages_behind_a_dead_publishers_claim_arrive_though_all_are_dead)
 	torc_topic_close(topic);
 }
 
+static struct torc_topic *topic_for(uint32_t publishers)
+{
+	struct torc_topic_options options = { .flags = TORC_CREATE | TORC_MANY,
+					      .capacity = CAPACITY,
+					      .publishers = publishers };
+	struct torc_topic *topic;
+
+	MUST(torc_topic_open(NULL, "t", &options, &topic));
+	return topic;
+}
+
+/* There is no other who could have settled it. */
+Test(crash, who_joins_settles_the_claim_of_whose_slot_it_takes)
+{
+	struct torc_topic *topic = topic_for(1);
+	struct torc_publisher *pub;
+
+	cr_assert_eq(child_end(child_start(claim_and_die, topic)), -SIGKILL);
+	pub = pub_open(topic);
+	MUST(torc_pub_publish(pub, "x", 1));
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+}
+
+/* Who has repaired once does not keep others from it. */
+Test(crash, one_repairs_after_the_other)
+{
+	struct torc_pub_options options = { .timeout_ns = 5000000000 };
+	struct torc_topic *topic = topic_for(3);
+	struct torc_publisher *a, *b;
+
+	MUST(torc_pub_open(topic, &options, &a));
+	cr_assert_eq(child_end(child_start(claim_and_die, topic)), -SIGKILL);
+	b = pub_open(topic);
+	cr_assert_eq(child_end(child_start(claim_and_die, topic)), -SIGKILL);
+	for (uint64_t i = 0; i < CAPACITY / 8; i++)
+		MUST(torc_pub_publish(a, "x", 1));
+	torc_pub_close(b);
+	torc_pub_close(a);
+	torc_topic_close(topic);
+}
+
 /* Look, a millisecond apart, until there is something. */
 static void poll_until_message(struct torc_subscriber *sub,
 			       int (*poll)(struct torc_subscriber *sub))
@@ -391,38 +433,56 @@ Test(crash, killed_subscribers_hold_nobody_up)
 	}
 }
 
-static int use_topic(void *context)
+static void use_topic(void)
 {
+	struct torc_topic *topic = topic_open("t", TORC_MANY, 4096);
+	struct torc_publisher *pub = pub_open(topic);
+	struct torc_subscriber *sub = sub_open(topic, 0);
 	struct torc_message message;
 
-	(void)context;
-	for (;;) {
-		struct torc_topic *topic = topic_open("t", TORC_MANY, 4096);
-		struct torc_publisher *pub = pub_open(topic);
-		struct torc_subscriber *sub = sub_open(topic, 0);
+	MUST(torc_pub_publish(pub, "x", 1));
+	MUST(torc_sub_wait(sub, 5000000000));
+	MUST(torc_sub_peek(sub, &message));
+	torc_sub_close(sub);
+	torc_pub_close(pub);
+	topic_end(topic);
+}
 
-		MUST(torc_pub_publish(pub, "x", 1));
-		MUST(torc_sub_wait(sub, 5000000000));
-		MUST(torc_sub_peek(sub, &message));
-		torc_sub_close(sub);
-		torc_pub_close(pub);
-		topic_end(topic);
-	}
+static int use_topic_for_ever(void *context)
+{
+	while (!context)
+		use_topic();
+	return 0;
+}
+
+static int count_lines(const char *path, const char *holding)
+{
+	FILE *file = fopen(path, "re");
+	char line[512];
+	int n = 0;
+
+	cr_assert(file);
+	while (fgets(line, sizeof(line), file))
+		n += strstr(line, holding) != NULL;
+	fclose(file);
+	return n;
 }
 
 Test(crash, topics_made_and_left_under_kills_leave_nothing)
 {
+	int cycles = getenv("TORC_LONG") ? 1000 : 200, fds = fixture_fds();
 	struct torc_bus *bus;
 	pid_t pids[3];
 
 	srand(4);
 	for (int i = 0; i < 3; i++)
-		pids[i] = child_start(use_topic, NULL);
-	for (int i = 0; i < 200; i++) {
+		pids[i] = child_start(use_topic_for_ever, NULL);
+	for (int i = 0; i < cycles; i++) {
 		pause_at_random();
 		kill(pids[i % 3], SIGKILL);
 		cr_assert_eq(child_end(pids[i % 3]), -SIGKILL);
-		pids[i % 3] = child_start(use_topic, NULL);
+		pids[i % 3] = child_start(use_topic_for_ever, NULL);
+		use_topic();
 	}
 	for (int i = 0; i < 3; i++) {
 		kill(pids[i], SIGKILL);
@@ -431,6 +491,55 @@ Test(crash, topics_made_and_left_under_kills_leave_nothing)
 	MUST(torc_bus_open(NULL, &bus));
 	torc_bus_remove(bus, "t", TORC_REMOVE_STALE);
 	MUST(torc_bus_clean(bus));
-	cr_expect_eq(fixture_files(), 0);
 	torc_bus_close(bus);
+	/* Without files there are no locks either. */
+	cr_expect_eq(fixture_files(), 0);
+	cr_expect_eq(fixture_fds(), fds);
+	cr_expect_eq(count_lines("/proc/self/maps", fixture_bus), 0);
+}
+
+static int hear_all_after_a_stop(void *context)
+{
+	struct torc_subscriber *sub = sub_open(context, 0);
+	struct torc_message message;
+	uint64_t sequence = 0;
+
+	raise(SIGSTOP);
+	do {
+		MUST(torc_sub_wait(sub, 5000000000));
+		MUST(torc_sub_peek(sub, &message));
+		cr_assert_eq(message.sequence, sequence++);
+		MUST(torc_sub_release(sub));
+	} while (message.length != 4);
+	torc_sub_close(sub);
+	return 0;
+}
+
+Test(crash, who_is_stopped_for_long_holds_publishers_and_loses_nothing)
+{
+	struct torc_pub_options patient = { .timeout_ns = 2000000000 };
+	struct torc_topic *topic = topic_open("t", TORC_MANY, CAPACITY);
+	pid_t pid = child_start(hear_all_after_a_stop, topic);
+	struct torc_participant who[2];
+	struct torc_publisher *pub;
+	int r, status;
+
+	if (getenv("TORC_LONG"))
+		patient.timeout_ns = 60000000000;
+	cr_assert_eq(waitpid(pid, &status, WUNTRACED), pid);
+	cr_assert(WIFSTOPPED(status));
+	MUST(torc_pub_open(topic, &patient, &pub));
+	do
+		r = torc_pub_publish(pub, "abc", 3);
+	while (!r);
+	cr_assert_eq(r, -ETIMEDOUT);
+	cr_assert_eq(torc_topic_repair(topic), 0);
+	cr_assert_eq(torc_topic_participants(topic, who, 2), 2);
+	cr_expect_eq(who[1].alive, 1);
+	cr_expect_eq(who[1].stopped, 1);
+	kill(pid, SIGCONT);
+	MUST(torc_pub_publish(pub, "last", 4));
+	cr_expect_eq(child_end(pid), 0);
+	torc_pub_close(pub);
+	torc_topic_close(topic);
 }

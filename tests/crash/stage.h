@@ -74,6 +74,8 @@ void stage_go_to(struct stage *stage, uint64_t offset);
 
 /* Hear and check what is there; what is in the ring after victims began. */
 void stage_hear(struct stage *stage);
+/* The listener has heard as much, by itself. */
+void stage_await_listener(struct stage *stage);
 /* Wait for something first. */
 void stage_await(struct stage *stage);
 /* All have heard all, and a late subscriber hears what is left of it. */
