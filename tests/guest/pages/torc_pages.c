@@ -20,8 +20,9 @@ static const char *cache_name(pteval_t entry, bool large)
 {
 	static const char *const names[] = { "uc", "wc", "?", "?",
 					     "wt", "wp", "wb", "uc" };
-	unsigned int at = !!(entry & _PAGE_PWT) | !!(entry & _PAGE_PCD) << 1 |
-			  !!(entry & (large ? _PAGE_PAT_LARGE : _PAGE_PAT)) << 2;
+	pteval_t pat = large ? _PAGE_PAT_LARGE : _PAGE_PAT;
+	unsigned int at = (entry & _PAGE_PWT ? 1 : 0) +
+			  (entry & _PAGE_PCD ? 2 : 0) + (entry & pat ? 4 : 0);
 	u64 types;
 
 	rdmsrl(MSR_IA32_CR_PAT, types);
