@@ -490,8 +490,8 @@ bool torc_files_left(struct torc_topic *topic)
 	/* Of two who leave at once, one finds the other gone. */
 	torc_lock_set(fds[0], F_UNLCK, TORC_LOCK_LIFETIME, 1);
 	if (fds[1] < 0)
-		fds[1] = torc_files_describe(topic, TORC_OBJECT_CURSORS,
-					     O_RDWR);
+		torc_topic_describe(topic, TORC_OBJECT_CURSORS,
+				    &topic->forkable, 1);
 	return !lock_out(fds[0], fds[1]);
 }
 
@@ -537,10 +537,8 @@ int torc_files_remove(int bus_fd, const char *file, unsigned int flags)
 		r = -EBUSY;
 	else
 		r = unlink_all(bus_fd, fd, file, constants.id);
-	if (locks_fd >= 0)
-		close(locks_fd);
-	if (cursors_fd >= 0)
-		close(cursors_fd);
+	torc_lock_close(locks_fd);
+	torc_lock_close(cursors_fd);
 	close(fd);
 	return r;
 }

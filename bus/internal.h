@@ -44,6 +44,12 @@ bool torc_lock_pause(int *tries);
 /* torc_lock_set() of one byte, trying so for a while. */
 int torc_lock_set_patiently(int fd, short type, uint64_t first);
 
+/*
+ * Close @fd, if it is not -1, and let go of its locks, which a child that another
+ * thread forked meanwhile would hold on to.
+ */
+void torc_lock_close(int fd);
+
 /* 1 if another description holds a write lock there, 0 if not, or an error. */
 int torc_lock_probe(int fd, uint64_t first);
 
@@ -428,6 +434,9 @@ int torc_topic_map(struct torc_topic *topic, enum torc_access access,
 int torc_topic_attach(struct torc_topic *topic, enum torc_access access,
 		      int *unusable, struct torc_view *ret_view);
 void torc_topic_unmap(struct torc_topic *topic, struct torc_view *view);
+
+/* Take part: from now on others must not remove it.  Several threads may. */
+int torc_topic_hold(struct torc_topic *topic);
 
 /*
  * A description of @object, open for writing, in @forkable->fds[@i]; returns it,

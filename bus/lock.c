@@ -42,6 +42,14 @@ int torc_lock_set_patiently(int fd, short type, uint64_t first)
 	return r == -EAGAIN ? -EBUSY : r;
 }
 
+void torc_lock_close(int fd)
+{
+	if (fd < 0)
+		return;
+	torc_lock_set(fd, F_UNLCK, 0, 0);
+	close(fd);
+}
+
 int torc_lock_probe(int fd, uint64_t first)
 {
 	/* A read lock: others' read locks must not be taken for an owner. */

@@ -295,7 +295,7 @@ static int reopen(struct torc_topic *topic)
 			      "it locked; try again", topic->name);
 	else
 		r = reopen_locked(topic, fd);
-	close(fd);
+	torc_lock_close(fd);
 	return r;
 }
 
@@ -320,8 +320,7 @@ static int resize_alone(struct torc_topic *topic, uint64_t capacity)
 	if (!r)
 		torc_files_forget(topic, id);
 	for (int i = 0; i < 2; i++)
-		if (held[i] >= 0)
-			close(held[i]);
+		torc_lock_close(held[i]);
 	return r;
 }
 
@@ -337,7 +336,7 @@ static int resize(struct torc_topic *topic, uint64_t capacity)
 		return torc_fail(-EINVAL, "%s: holds %llu bytes already, and "
 				 "cannot be made smaller", topic->name,
 				 (unsigned long long)topic->constants.capacity);
-	r = torc_files_hold(topic);
+	r = torc_topic_hold(topic);
 	if (r)
 		return r;
 	if (!torc_files_left(topic))

@@ -378,8 +378,7 @@ static int sysv_remove(struct torc_topic *topic, const char *rest,
 	if (r)
 		return r;
 	if (flags & TORC_REMOVE_STALE &&
-	    (torc_files_hold_parts(topic, is_there) ||
-	     !torc_files_left(topic)))
+	    (torc_topic_hold(topic) || !torc_files_left(topic)))
 		return -EBUSY;
 	return remove_all(topic);
 }

@@ -121,8 +121,7 @@ static int clean_part(struct torc_bus *bus, const char *file)
 		r = !unlinkat(bus->fd, file, 0);
 	else
 		r = 0;
-	if (locks_fd >= 0)
-		close(locks_fd);
+	torc_lock_close(locks_fd);
 	return r;
 }
 

@@ -123,8 +123,7 @@ static int check_opened(const struct torc_topic *topic,
 	return 0;
 }
 
-/* Take part: from now on others must not remove it.  Several threads may. */
-static int hold(struct torc_topic *topic)
+int torc_topic_hold(struct torc_topic *topic)
 {
 	int r = 0;
 
@@ -157,7 +156,7 @@ static int open_existing(const struct torc_mapping *mapping,
 	if (!r)
 		r = check_opened(topic, options);
 	if (!r && options->flags & TORC_CREATE)
-		r = hold(topic);
+		r = torc_topic_hold(topic);
 	if (r)
 		torc_topic_unref(topic);
 	else
@@ -397,7 +396,7 @@ int torc_topic_map(struct torc_topic *topic, enum torc_access access,
 	if (access != TORC_ACCESS_LOOK && topic->inspecting)
 		return torc_fail(-EPERM, "%s: was opened to be looked at only",
 				 topic->name);
-	r = access == TORC_ACCESS_LOOK ? 0 : hold(topic);
+	r = access == TORC_ACCESS_LOOK ? 0 : torc_topic_hold(topic);
 	return r ? explain_mapping(topic, access, r)
 		 : torc_topic_attach(topic, access, unusable, ret_view);
 }

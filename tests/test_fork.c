@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A program that forks in one thread while another resizes, removes and cleans:
+ * the children hold no lock of it.
+ *
+ * What is called here locks the topic's lifetime and fails.  The children stay
+ * until the end, so whatever of its locks got into one of them is in the way
+ * afterwards.
+ */
+#include "fixture.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+TestSuite(fork, .init = fixture_init, .fini = fixture_fini, .timeout = 60);
+
+#define CHILDREN 200
+
+struct forker {
+	pthread_t thread;
+	pid_t children[CHILDREN];
+	int end[2];		/* the children stay until it is closed */
+	atomic_bool done;
+};
+
+static void *fork_all(void *context)
+{
+	struct forker *forker = context;
+	char byte;
+
+	for (int i = 0; i < CHILDREN; i++) {
+		forker->children[i] = fork();
+		if (!forker->children[i]) {
+			close(forker->end[1]);
+			_exit((int)read(forker->end[0], &byte, 1));
+		}
+	}
+	atomic_store(&forker->done, true);
+	return NULL;
+}
+
+/* Do @act to @address again and again while another thread forks. */
+static void forker_start(struct forker *forker, void (*act)(const char *address),
+			 const char *address)
+{
+	atomic_init(&forker->done, false);
+	cr_assert_eq(pipe(forker->end), 0);
+	cr_assert_eq(pthread_create(&forker->thread, NULL, fork_all, forker), 0);
+	while (!atomic_load(&forker->done))
+		act(address);
+	pthread_join(forker->thread, NULL);
+}
+
+static void forker_end(struct forker *forker)
+{
+	close(forker->end[0]);
+	close(forker->end[1]);
+	for (int i = 0; i < CHILDREN; i++)
+		cr_assert_eq(waitpid(forker->children[i], NULL, 0),
+			     forker->children[i]);
+}
+
+static int remove_stale(const char *address)
+{
+	struct torc_bus *bus;
+	int r;
+
+	MUST(torc_bus_open(NULL, &bus));
+	r = torc_bus_remove(bus, address, TORC_REMOVE_STALE);
+	torc_bus_close(bus);
+	return r;
+}
+
+static void resize_too_far(const char *address)
+{
+	FAILS(-E2BIG, "at most",
+	      torc_topic_resize(NULL, address, UINT64_C(1) << 41));
+}
+
+Test(fork, child_keeps_nobody_from_a_topic_that_was_not_resized)
+{
+	struct forker forker;
+	char address[128];
+
+	snprintf(address, sizeof(address), "file:%s/t", fixture_disk);
+	torc_topic_close(topic_open(address, 0, 8192));
+	forker_start(&forker, resize_too_far, address);
+	torc_topic_close(topic_open(address, 0, 0));
+	MUST(remove_stale(address));
+	forker_end(&forker);
+}
+
+static void open_as_another_kind(const char *address)
+{
+	const struct torc_topic_options many = {
+		.flags = TORC_CREATE | TORC_MANY,
+	};
+	struct torc_topic *topic;
+
+	FAILS(-EPROTOTYPE, "one publisher",
+	      torc_topic_open(NULL, address, &many, &topic));
+}
+
+Test(fork, child_keeps_nobody_from_a_topic_that_was_not_replaced)
+{
+	struct forker forker;
+
+	torc_topic_close(topic_open("t", TORC_PERSISTENT, 8192));
+	forker_start(&forker, open_as_another_kind, "t");
+	torc_topic_close(topic_open("t", 0, 0));
+	MUST(remove_stale("t"));
+	forker_end(&forker);
+}
+
+static void clean(const char *address)
+{
+	struct torc_bus *bus;
+
+	(void)address;
+	MUST(torc_bus_open("/dev/shm", &bus));
+	MUST(torc_bus_clean(bus));
+	torc_bus_close(bus);
+}
+
+Test(fork, child_keeps_nobody_from_a_segment_whose_parts_were_not_cleaned_away)
+{
+	struct forker forker;
+	char address[128];
+
+	snprintf(address, sizeof(address), "sysv:%s", fixture_disk);
+	torc_topic_close(topic_open(address, TORC_PERSISTENT, 8192));
+	forker_start(&forker, clean, address);
+	torc_topic_close(topic_open(address, 0, 0));
+	MUST(remove_stale(address));
+	forker_end(&forker);
+}
