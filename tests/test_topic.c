@@ -261,8 +261,8 @@ Test(topic, flags_that_make_no_sense_are_refused)
 	struct torc_bus *bus;
 
 	FAILS(-EINVAL, "0x2", torc_topic_open(NULL, "t", &options, &other));
-	options.flags = TORC_CREATE | 0x40;
-	FAILS(-EINVAL, "0x41", torc_topic_open(NULL, "t", &options, &other));
+	options.flags = TORC_CREATE | 0x800;
+	FAILS(-EINVAL, "0x801", torc_topic_open(NULL, "t", &options, &other));
 	topic = topic_open("t", 0, 0);
 	FAILS(-EINVAL, "full", torc_pub_open(topic,
 		&(struct torc_pub_options){ .full = (enum torc_full)77 }, &pub));
