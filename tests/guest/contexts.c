@@ -26,7 +26,10 @@
 
 #define CONTEXTS 3
 
-static void publish_from_all_contexts(const char *address, unsigned int count)
+enum { TASKS = 1, SOFT = 2, HARD = 4, ALL = 7 };
+
+static void publish_from(unsigned int contexts, const char *address,
+			 unsigned int count)
 {
 	char name[100], path[200], parameters[200];
 	int fd;
@@ -36,8 +39,8 @@ static void publish_from_all_contexts(const char *address, unsigned int count)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	CHECK(fd >= 0);
 	CHECK_EQ(sscanf(address, "dev:%99[^,]", name), 1);
-	snprintf(parameters, sizeof(parameters), "into=%s count=%u", name,
-		 count);
+	snprintf(parameters, sizeof(parameters), "into=%s count=%u contexts=%u",
+		 name, count, contexts);
 	CHECK(!syscall(SYS_finit_module, fd, parameters, 0));
 	close(fd);
 }
@@ -131,7 +134,7 @@ TEST(tasks_and_interrupts_publish_beside_processes)
 						      EACH };
 			pids[i] = child_start(send_messages, &senders[i]);
 		}
-		publish_from_all_contexts(address, EACH);
+		publish_from(ALL, address, EACH);
 		for (uint32_t n = 0; n < (drivers + 2) * EACH; n++)
 			receive_one(sub, &received);
 		for (int i = 0; i < 2; i++)
@@ -160,7 +163,7 @@ TEST(processes_killed_meanwhile_stop_no_interrupt)
 		struct stamp more;
 		pid_t pid = child_start(send_messages, &sender);
 
-		publish_from_all_contexts(address, EACH);
+		publish_from(ALL, address, EACH);
 		while (told("unfinished")) {
 			for (int i = 0; i < 200; i++)
 				receive_one(sub, &received);
@@ -220,7 +223,7 @@ TEST(a_descriptor_tells_of_what_is_published_in_any_context)
 		struct stamp stamp;
 		pid_t pid = child_start(send_messages, &sender);
 
-		publish_from_all_contexts(address, EACH);
+		publish_from(ALL, address, EACH);
 		while (left) {
 			wait_readable(fd);
 			for (; receive_stamped_if_any(sub, &stamp); left--)
@@ -305,6 +308,33 @@ static void driver_publishes_and_reads(int fd)
 	}
 }
 
+/* With nobody else publishing, nobody else wakes. */
+TEST(interrupts_alone_make_a_descriptor_readable)
+{
+	timers_stand_still = true;
+	for (unsigned int contexts = SOFT; contexts <= HARD; contexts *= 2) {
+		const char *address = first_kind();
+		struct torc_topic *topic = topic_create(address, TORC_MANY,
+							65536);
+		struct torc_subscriber *sub = sub_open(topic, 0);
+		uint32_t left = drivers_publishers() / CONTEXTS * EACH;
+		struct received received = { { 0 } };
+		int fd = torc_sub_fd(sub);
+		struct stamp stamp;
+
+		publish_from(contexts, address, EACH);
+		while (left) {
+			wait_readable(fd);
+			for (; receive_stamped_if_any(sub, &stamp); left--)
+				note(&received, stamp);
+		}
+		CHECK_EQ(told("unfinished"), 0);
+		end_contexts();
+		torc_sub_close(sub);
+		topic_destroy(topic, address);
+	}
+}
+
 /* ---- Hostile processes --------------------------------------------------- */
 
 /* Random words, mostly where publishers' own are, for as long as it may. */
@@ -344,7 +374,7 @@ TEST(interrupts_publish_to_a_ring_that_is_scribbled_over)
 		snprintf(address, sizeof(address), "dev:%.127s", d.name);
 		for (int i = 0; i < 2; i++)
 			pids[i] = child_start(scribble, &d);
-		publish_from_all_contexts(address, UINT32_MAX);
+		publish_from(ALL, address, UINT32_MAX);
 		sleep(harness_seconds(1, 60));
 		end_contexts();
 		for (int i = 0; i < 2; i++) {

@@ -23,6 +23,10 @@ static uint count = 1000;
 module_param(count, uint, 0444);
 MODULE_PARM_DESC(count, "messages of each context of each processor");
 
+static uint contexts = 7;
+module_param(contexts, uint, 0444);
+MODULE_PARM_DESC(contexts, "which: 1 tasks, 2 soft and 4 hard interrupts");
+
 static uint soft_us = 700, hard_us = 500;
 module_param(soft_us, uint, 0444);
 MODULE_PARM_DESC(soft_us, "microseconds between soft interrupts");
@@ -78,6 +82,8 @@ static void publish_next(enum context context)
 	enum context lower;
 	int r;
 
+	if (finished(p))
+		return;
 	/* More than is needed, which has to be given back. */
 	r = torc_topic_reserve(topic, length + p->number % 3 * 50,
 			       &reservation);
@@ -109,8 +115,7 @@ static int task(void *unused)
 {
 	while (!kthread_should_stop()) {
 		preempt_disable();
-		if (!finished(this_cpu_ptr(publishers)))
-			publish_next(TASK);
+		publish_next(TASK);
 		preempt_enable();
 		usleep_range(50, 200);
 	}
@@ -150,14 +155,18 @@ static void prepare(unsigned int cpu)
 	struct publisher *all = per_cpu(publishers, cpu);
 	enum context context;
 
-	for (context = TASK; context < CONTEXTS; context++)
+	for (context = TASK; context < CONTEXTS; context++) {
 		all[context].sender = cpu * CONTEXTS + context;
+		if (contexts & BIT(context))
+			unfinished++;
+		else
+			all[context].number = count;
+	}
 	hrtimer_init(&all[SOFT].timer, CLOCK_MONOTONIC,
 		     HRTIMER_MODE_REL_PINNED_SOFT);
 	hrtimer_init(&all[HARD].timer, CLOCK_MONOTONIC,
 		     HRTIMER_MODE_REL_PINNED_HARD);
 	all[SOFT].timer.function = all[HARD].timer.function = interrupt;
-	unfinished += CONTEXTS;
 }
 
 static void stop(void)
