@@ -156,15 +156,14 @@ static int make_part(struct torc_topic *topic, const unsigned char id[16],
 	if (fd < 0)
 		return torc_fail(fd, "%s: cannot make it: %s", topic->name,
 				 strerrordesc_np(-fd));
-	do
-		r = -posix_fallocate(fd, 0, (off_t)size);
-	while (r == -EINTR);
+	r = torc_allocate(fd, size);
 	if (r)
-		r = torc_fail(r == -EFBIG ? -ENOSPC : r, "%s: cannot get %llu "
-			      "bytes for it in %s: %s; free some, or use a "
-			      "smaller capacity", topic->name,
+		r = torc_fail(r, "%s: cannot get %llu bytes for it in %s: %s; %s, "
+			      "or use a smaller capacity", topic->name,
 			      (unsigned long long)size, topic->place.bus->path,
-			      strerrordesc_np(-r));
+			      strerrordesc_np(-r),
+			      r == -EFBIG ? "raise RLIMIT_FSIZE (ulimit -f)"
+					  : "free some");
 	else
 		r = torc_permit(topic, fd, permissions);
 	if (!r)

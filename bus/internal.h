@@ -246,6 +246,8 @@ int torc_memory_apply(struct torc_topic *topic, enum torc_access access,
 /* What of it was got. */
 unsigned int torc_memory_got(const struct torc_topic *topic);
 
+/* Have the first @size bytes of the new file @fd there for certain; -errno. */
+int torc_allocate(int fd, uint64_t size);
 /* Whether @size bytes could be had at all; tmpfs may promise more than there is. */
 int torc_memory_check(const char *name, uint64_t size);
 /*

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 int torc_mapping_of(const char *address, const struct torc_mapping **ret,
@@ -37,6 +38,20 @@ int torc_mapping_of(const char *address, const struct torc_mapping **ret,
 	*ret = &torc_mapping_shm;
 	*ret_rest = address;
 	return 0;
+}
+
+int torc_allocate(int fd, uint64_t size)
+{
+	struct rlimit limit;
+	int r;
+
+	/* The system would raise SIGXFSZ, which ends the process. */
+	if (!getrlimit(RLIMIT_FSIZE, &limit) && size > limit.rlim_cur)
+		return -EFBIG;
+	do
+		r = -posix_fallocate(fd, 0, (off_t)size);
+	while (r == -EINTR);
+	return r;
 }
 
 int torc_memory_check(const char *name, uint64_t size)

@@ -27,10 +27,12 @@ static int read_boot_id(unsigned char id[16])
 {
 	char text[40] = "", *c = text;
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	ssize_t n;
 
-	if (fd >= 0)
-		close(fd);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
 	for (int i = 0; i < 16; i++, c += 2) {
 		c += *c == '-';
 		if (n < 36 || sscanf(c, "%2hhx", &id[i]) != 1)
@@ -76,8 +78,10 @@ static int judge(struct torc_topic *topic)
 	if (fd < 0)
 		return fd == -EACCES ? CURRENT : fd;
 	n = pread(fd, &state, sizeof(state), 0);
+	r = n < 0 ? -errno : 0;
 	close(fd);
-	r = read_boot_id(boot);
+	if (!r)
+		r = read_boot_id(boot);
 	if (!r && fstat(topic->fd, &st))
 		r = -errno;
 	if (r)

@@ -50,18 +50,13 @@ static void memory_release(struct torc_topic *topic)
 /* Of @size bytes that are there for certain, in topic->huge pages. */
 static int new_memfd(struct torc_topic *topic, const char *label, uint64_t size)
 {
-	int r;
-
 	if (topic->fd >= 0)
 		close(topic->fd);
 	topic->fd = memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING |
 						(topic->huge ? MFD_HUGETLB : 0));
 	if (topic->fd < 0)
 		return -errno;
-	do
-		r = -posix_fallocate(topic->fd, 0, (off_t)size);
-	while (r == -EINTR);
-	return r;
+	return torc_allocate(topic->fd, size);
 }
 
 static int memfd_create_topic(struct torc_topic *topic, const char *rest,

@@ -140,8 +140,12 @@ static int write_cursors_file(struct torc_topic *topic,
 
 	if (fd < 0)
 		return fd;
-	if (write(fd, &cursors, sizeof(cursors)) != sizeof(cursors))
+	r = torc_allocate(fd, sizeof(cursors));
+	if (!r && write(fd, &cursors, sizeof(cursors)) != sizeof(cursors))
 		r = -EIO;
+	if (r)
+		r = torc_fail(r, "%s: cannot note its cursors: %s", topic->name,
+			      strerrordesc_np(-r));
 	else
 		r = torc_permit(topic, fd, permissions);
 	close(fd);

@@ -3,15 +3,19 @@
  * What the system refuses.  A child uses a topic from its making to its end under
  * ptrace, and its parent lets the n-th system call fail, for every n: the library
  * returns an error that torc_errmsg() explains, goes on or undoes what it began, and
- * keeps no descriptor, no mapping and no file.  And signals that come all the time.
+ * keeps no descriptor, no mapping and no file.  The same for each allocation of
+ * memory, for limits of the process, and for signals that come all the time.
  */
 #include "fixture.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -112,6 +116,9 @@ static int live(const struct life *life)
 #endif
 
 #ifndef UNFIT
+/* What live_with_faults() returned, seen by its parent too. */
+static int *result;
+
 /* No system call has this number: it says where faults begin and end. */
 #define SYS_MARK 100000
 
@@ -171,7 +178,7 @@ static int live_with_faults(void *context)
 	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 	raise(SIGSTOP);
 	syscall(SYS_MARK);
-	r = live(context);
+	*result = r = live(context);
 	syscall(SYS_MARK);
 	if (count_descriptors() != descriptors)
 		return KEEPS_A_DESCRIPTOR;
@@ -183,9 +190,9 @@ static int live_with_faults(void *context)
 }
 
 /* Those that do not fail, or after whose failure nothing can be undone: 0. */
-static int error_of(long long call)
+static int error_of(const struct user_regs_struct *regs)
 {
-	switch (call) {
+	switch ((long long)regs->orig_rax) {
 	case SYS_close:
 	case SYS_munmap:
 	case SYS_shmctl:
@@ -208,7 +215,8 @@ static int error_of(long long call)
 	case SYS_brk:
 		return ENOMEM;
 	case SYS_fcntl:
-		return ENOLCK;
+		return regs->rsi == F_OFD_SETLK || regs->rsi == F_OFD_GETLK
+			       ? ENOLCK : 0;
 	case SYS_fallocate:
 		return ENOSPC;
 	default:
@@ -220,8 +228,19 @@ struct fault {
 	int at;			/* 0: none */
 	int seen;		/* that could have failed */
 	long long call;		/* that did */
+	int error;		/* with that */
 	pid_t pid;		/* whose */
 };
+
+/*
+ * Survived, or told as what it was.  EIO stands for what cannot happen; what the
+ * call was to find out is taken for the worst then.
+ */
+static bool is_told(const struct fault *fault, int r)
+{
+	return !r || (fault->error && (r == -fault->error ||
+				       fault->error == EIO));
+}
 
 /* Up to the next entry of a system call, or exit from one; false at the end. */
 static bool next_stop(pid_t pid, int *status, struct user_regs_struct *regs)
@@ -247,7 +266,7 @@ static int inject(pid_t pid, struct fault *fault)
 	while (next_stop(pid, &status, &regs)) {
 		if (regs.orig_rax == SYS_MARK)
 			inside = !inside;
-		error = inside ? error_of((long long)regs.orig_rax) : 0;
+		error = inside ? error_of(&regs) : 0;
 		if (regs.orig_rax == SYS_MARK || !error ||
 		    ++fault->seen != fault->at) {
 			if (!next_stop(pid, &status, &regs))
@@ -255,6 +274,7 @@ static int inject(pid_t pid, struct fault *fault)
 			continue;
 		}
 		fault->call = (long long)regs.orig_rax;
+		fault->error = error;
 		regs.orig_rax = (unsigned long long)-1;
 		ptrace(PTRACE_SETREGS, pid, NULL, &regs);
 		if (!next_stop(pid, &status, &regs))
@@ -319,6 +339,9 @@ Test(faults, any_system_call_may_fail)
 	};
 
 	snprintf(disk, sizeof(disk), "file:%s/t", fixture_disk);
+	result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	cr_assert_neq(result, MAP_FAILED);
 	for (size_t i = 0; i < sizeof(lives) / sizeof(lives[0]); i++) {
 		struct fault fault;
 		int outcome, calls = 0;
@@ -327,6 +350,10 @@ Test(faults, any_system_call_may_fail)
 		for (int at = 0; at <= calls; at++) {
 			fault = (struct fault){ .at = at };
 			outcome = live_with_fault(&lives[i], &fault);
+			cr_expect(is_told(&fault, *result),
+				  "%s, %#x: system call %lld, %d-th: %d",
+				  lives[i].address, lives[i].flags, fault.call,
+				  at, *result);
 			cr_expect_eq(outcome, FINE,
 				     "%s, %#x: system call %lld, %d-th: %d",
 				     lives[i].address, lives[i].flags,
@@ -340,6 +367,202 @@ Test(faults, any_system_call_may_fail)
 				calls = fault.seen;
 		}
 		cr_expect_gt(calls, 20);
+	}
+#endif
+}
+
+/* ---- The n-th allocation ------------------------------------------------ */
+
+#ifndef UNFIT
+/* glibc's own, behind those here, which take their place in all of the process. */
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void __libc_free(void *block);
+
+static int allocations_left = -1;	/* until one fails; negative: none does */
+
+static bool allocation_fails(void)
+{
+	if (allocations_left < 0 || allocations_left-- > 0)
+		return false;
+	errno = ENOMEM;
+	return true;
+}
+
+static int allocated;	/* blocks, less those freed */
+
+static void *count_block(void *block)
+{
+	allocated += block != NULL;
+	return block;
+}
+
+void *malloc(size_t size)
+{
+	return allocation_fails() ? NULL : count_block(__libc_malloc(size));
+}
+
+void *calloc(size_t count, size_t size)
+{
+	return allocation_fails() ? NULL
+				  : count_block(__libc_calloc(count, size));
+}
+
+void free(void *block)
+{
+	allocated -= block != NULL;
+	__libc_free(block);
+}
+
+struct starved {
+	struct life life;
+	int at;			/* the allocation that fails, from 0 */
+};
+
+/* What a child ends with. */
+enum { STARVED, SURVIVED, WAS_NOT_STARVED, TOLD_SOMETHING_ELSE, LEFT_SOMETHING };
+
+static int live_starved(void *context)
+{
+	const struct starved *starved = context;
+	int descriptors, mappings, kept, r;
+	bool failed;
+
+	/* What is allocated once for all. */
+	live(&starved->life);
+	garble_errmsg();
+	descriptors = count_descriptors();
+	mappings = count_shared_mappings();
+	kept = allocated;
+	allocations_left = starved->at;
+	r = live(&starved->life);
+	failed = allocations_left < 0;
+	allocations_left = -1;
+	/* Less: glibc frees what it got by ways that are not counted. */
+	if (allocated > kept || count_descriptors() != descriptors ||
+	    count_shared_mappings() != mappings)
+		return LEFT_SOMETHING;
+	if (!failed)
+		return WAS_NOT_STARVED;
+	if (!r)
+		return SURVIVED;
+	return r == -ENOMEM && is_explained(r) ? STARVED : TOLD_SOMETHING_ELSE;
+}
+#endif
+
+Test(faults, any_allocation_may_fail)
+{
+#ifdef UNFIT
+	cr_skip_test(UNFIT);
+#else
+	char disk[160];
+	struct starved lives[] = {
+		{ .life = { "t", 0 } }, { .life = { "t", TORC_MANY } },
+		{ .life = { "memfd:", 0 } }, { .life = { "anon:", TORC_MANY } },
+		{ .life = { disk, 0 } }, { .life = { "sysv:0x746f7263", 0 } },
+	};
+
+	snprintf(disk, sizeof(disk), "file:%s/t", fixture_disk);
+	for (size_t i = 0; i < sizeof(lives) / sizeof(lives[0]); i++) {
+		int outcome = STARVED, starved = 0;
+
+		for (; outcome != WAS_NOT_STARVED; lives[i].at++) {
+			outcome = child_end(child_start(live_starved,
+							&lives[i]));
+			cr_assert(outcome >= 0 && outcome <= WAS_NOT_STARVED,
+				  "%s, %#x: allocation %d: %d",
+				  lives[i].life.address, lives[i].life.flags,
+				  lives[i].at, outcome);
+			starved += outcome == STARVED;
+			clean(lives[i].life.address);
+			cr_assert_eq(fixture_files(), 0);
+		}
+		cr_expect_gt(starved, 5, "%s: %d", lives[i].life.address, starved);
+	}
+#endif
+}
+
+/* ---- Limits ------------------------------------------------------------- */
+
+/* A life under @limit: 0, or how it was not as it has to be. */
+struct limited {
+	struct life life;
+	int resource;
+	rlim_t limit;
+	int error;		/* that it may end with */
+};
+
+static int live_within(void *context)
+{
+	const struct limited *limited = context;
+	struct rlimit limit = { limited->limit, RLIM_INFINITY };
+	int r;
+
+	if (getrlimit(limited->resource, &limit))
+		return 99;
+	limit.rlim_cur = limited->limit;
+	if (setrlimit(limited->resource, &limit))
+		return 99;
+	garble_errmsg();
+	r = live(&limited->life);
+	if (!r)
+		return 0;
+	return r == limited->error && is_explained(r) ? 1 : 2;
+}
+
+/* Under ever higher limits, until it succeeds: how often it failed. */
+static int raise_until_it_lives(struct limited *limited, rlim_t step)
+{
+	for (int failed = 0; failed < 10000; failed++) {
+		int outcome = child_end(child_start(live_within, limited));
+
+		if (!outcome)
+			return failed;
+		cr_assert_eq(outcome, 1, "%s, limit %d of %llu: %d",
+			     limited->life.address, limited->resource,
+			     (unsigned long long)limited->limit, outcome);
+		clean(limited->life.address);
+		cr_assert_eq(fixture_files(), 0);
+		limited->limit += step;
+	}
+	return -1;
+}
+
+static rlim_t address_space(void)
+{
+	FILE *file = fopen("/proc/self/statm", "re");
+	unsigned long pages = 0;
+
+	cr_assert(file && fscanf(file, "%lu", &pages) == 1);
+	fclose(file);
+	return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
+}
+
+Test(faults, what_a_limit_forbids_is_told_as_such)
+{
+#ifdef UNFIT
+	cr_skip_test(UNFIT);
+#else
+	static const char *const addresses[] = { "t", "memfd:", "anon:",
+						 "sysv:0x746f7263" };
+
+	for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+		const bool file = i != 2;
+		struct limited descriptors = {
+			.life = { addresses[i], TORC_MANY },
+			.resource = RLIMIT_NOFILE, .error = -EMFILE,
+		}, memory = {
+			.life = { addresses[i], TORC_MANY },
+			.resource = RLIMIT_AS, .error = -ENOMEM,
+			.limit = address_space(),
+		}, size = {
+			.life = { addresses[i], TORC_MANY },
+			.resource = RLIMIT_FSIZE, .error = -EFBIG,
+		};
+
+		cr_expect_gt(raise_until_it_lives(&descriptors, 1), 3);
+		cr_expect_gt(raise_until_it_lives(&memory, 4096), 1);
+		cr_expect_geq(raise_until_it_lives(&size, 4096), file);
 	}
 #endif
 }
