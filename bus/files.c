@@ -505,9 +505,10 @@ void torc_files_release(struct torc_topic *topic)
 		close(topic->fd);
 }
 
-/* Also of files that are no ring, unless only stale ones are to go. */
-int torc_files_remove(int bus_fd, const char *file, unsigned int flags)
+int torc_place_clear(const struct torc_place *place, unsigned int spared)
 {
+	const char *file = place->file;
+	const int bus_fd = place->bus->fd;
 	struct torc_constants_shm constants = { .magic = 0 };
 	int locks_fd = -1, cursors_fd = -1, r;
 	int fd = openat(bus_fd, file,
@@ -526,12 +527,12 @@ int torc_files_remove(int bus_fd, const char *file, unsigned int flags)
 					  O_RDWR);
 	}
 	r = locks_fd >= 0 ? lock_out(locks_fd, cursors_fd) : 0;
-	if (flags & TORC_REMOVE_RINGS && !ring)
+	if (spared & TORC_SPARED_FOREIGN && !ring)
 		r = -EPROTO;
-	else if (flags & TORC_REMOVE_STALE &&
+	else if (spared & TORC_SPARED_USED &&
 	    (!ring || r == -EAGAIN || locks_fd == -EACCES))
 		r = -EBUSY;
-	else if (flags & TORC_REMOVE_VOLATILE &&
+	else if (spared & TORC_SPARED_PERSISTENT &&
 		 constants.flags & TORC_RING_PERSISTENT)
 		r = -EBUSY;
 	else
@@ -540,4 +541,15 @@ int torc_files_remove(int bus_fd, const char *file, unsigned int flags)
 	torc_lock_close(cursors_fd);
 	close(fd);
 	return r;
+}
+
+int torc_files_remove(struct torc_topic *topic, const char *rest,
+		      unsigned int flags)
+{
+	unsigned int spared = topic->mapping->on_bus ? 0 : TORC_SPARED_FOREIGN;
+
+	(void)rest;
+	if (flags & TORC_REMOVE_STALE)
+		spared |= TORC_SPARED_USED;
+	return torc_place_clear(&topic->place, spared);
 }

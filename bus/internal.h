@@ -197,8 +197,8 @@ struct torc_mapping {
 	void (*release)(struct torc_topic *topic);
 
 	/*
-	 * Remove it; @topic is NULL if topics have no place.  NULL: its file, and the
-	 * parts beside.
+	 * Remove the topic, which is not open; @flags are TORC_REMOVE_*.  Returns
+	 * -errno, and tells why if the topic has no place.  NULL: it has no name.
 	 */
 	int (*remove)(struct torc_topic *topic, const char *rest,
 		      unsigned int flags);
@@ -225,6 +225,9 @@ struct torc_mapping {
 	 */
 	int (*ring)(int subscription, int eventfd);
 
+	bool on_bus;	/* a topic's place is on a bus, where no others' files are,
+			   and it is known by its name without the prefix */
+	bool handed_on;	/* as its descriptor */
 	bool disk;	/* not memory: it stays, and can be written out */
 };
 
@@ -319,12 +322,18 @@ int torc_files_make_locks(struct torc_topic *topic, const unsigned char id[16],
 /* Remove the parts of a ring that is no more. */
 void torc_files_forget(struct torc_topic *topic, const unsigned char id[16]);
 
-/* Remove the ring @file on @bus_fd and its parts; TORC_REMOVE_STALE, and: */
-int torc_files_remove(int bus_fd, const char *file, unsigned int flags);
-/* With TORC_REMOVE_STALE: unless it is persistent. */
-#define TORC_REMOVE_VOLATILE 2u
-/* Only rings: others' files are there too. */
-#define TORC_REMOVE_RINGS 4u
+int torc_files_remove(struct torc_topic *topic, const char *rest,
+		      unsigned int flags);
+
+/* What stays though it has the name of what is to be removed. */
+enum torc_spared {
+	TORC_SPARED_USED = 1,	/* -EBUSY: what is in use, or no ring */
+	TORC_SPARED_PERSISTENT = 2,	/* -EBUSY: a persistent ring */
+	TORC_SPARED_FOREIGN = 4,	/* -EPROTO: what is no ring */
+};
+
+/* Remove what is at @place and its parts, but for what is of the kinds @spared. */
+int torc_place_clear(const struct torc_place *place, unsigned int spared);
 
 /* Open a part, "cursors" or "locks", of the ring with that id; -errno. */
 int torc_part_open(int bus_fd, const unsigned char id[16], const char *part,
@@ -424,7 +433,7 @@ int torc_truncated(const struct torc_topic *topic);
 int torc_unusable(const struct torc_forkable *forkable,
 		  const struct torc_topic *topic);
 
-/* Remove the topic at @place by its mapping; -errno, of which nothing is told. */
+/* Remove the topic at @place by its mapping; -errno, as that's remove() does. */
 int torc_topic_remove(const struct torc_mapping *mapping,
 		      const struct torc_place *place, const char *rest,
 		      unsigned int flags);

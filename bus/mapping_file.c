@@ -461,5 +461,6 @@ const struct torc_mapping torc_mapping_file = {
 	.map = torc_files_map,
 	.unmap = torc_unmap_parts,
 	.release = torc_files_release,
+	.remove = torc_files_remove,
 	.disk = true,
 };

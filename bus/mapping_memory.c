@@ -210,6 +210,7 @@ const struct torc_mapping torc_mapping_memfd = {
 	.map = memfd_map,
 	.unmap = torc_unmap_parts,
 	.release = memory_release,
+	.handed_on = true,
 };
 
 const struct torc_mapping torc_mapping_fd = {
@@ -220,6 +221,7 @@ const struct torc_mapping torc_mapping_fd = {
 	.map = memfd_map,
 	.unmap = torc_unmap_parts,
 	.release = memory_release,
+	.handed_on = true,
 };
 
 const struct torc_mapping torc_mapping_anon = {

@@ -53,6 +53,8 @@ const struct torc_mapping torc_mapping_shm = {
 	.map = torc_files_map,
 	.unmap = torc_unmap_parts,
 	.release = torc_files_release,
+	.remove = torc_files_remove,
+	.on_bus = true,
 };
 
 const struct torc_mapping torc_mapping_posix = {
@@ -67,4 +69,5 @@ const struct torc_mapping torc_mapping_posix = {
 	.map = torc_files_map,
 	.unmap = torc_unmap_parts,
 	.release = torc_files_release,
+	.remove = torc_files_remove,
 };

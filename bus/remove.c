@@ -9,41 +9,45 @@
 #include <string.h>
 #include <unistd.h>
 
+static int explain(const char *address, const struct torc_bus *bus, int r)
+{
+	switch (r) {
+	case -ENOENT:
+		return torc_fail(r, "%s: no such topic on bus %s", address,
+				 bus->path);
+	case -EPROTO:
+		return torc_fail(r, "%s: not a ring; it stays", address);
+	case -EBUSY:
+		return torc_fail(r, "%s: somebody takes part in it", address);
+	default:
+		return torc_fail(r, "%s: cannot remove it from bus %s: %s",
+				 address, bus->path, strerrordesc_np(-r));
+	}
+}
+
 int torc_bus_remove(struct torc_bus *bus, const char *address,
 		    unsigned int flags)
 {
 	const struct torc_mapping *mapping;
-	struct torc_place place;
-	const char *name;
-	int r = torc_mapping_of(address, &mapping, &name);
+	struct torc_place place = { .bus = NULL };
+	const char *rest;
+	int r = torc_mapping_of(address, &mapping, &rest);
 
 	if (r)
 		return r;
 	if (flags & ~TORC_REMOVE_STALE)
 		return torc_fail(-EINVAL, "%s: flags %#x make no sense", address,
 				 flags);
-	if (mapping->remove && !mapping->locate)
-		return mapping->remove(NULL, name, flags);
-	if (!mapping->locate)
+	if (!mapping->remove)
 		return torc_fail(-EINVAL, "%s: without a name, it goes with "
 				 "the last who has it", address);
-	r = mapping->locate(name, bus, &place);
+	if (mapping->locate)
+		r = mapping->locate(rest, bus, &place);
 	if (r)
 		return r;
-	if (mapping != &torc_mapping_shm)
-		flags |= TORC_REMOVE_RINGS;
-	r = mapping->remove ? torc_topic_remove(mapping, &place, name, flags)
-			    : torc_files_remove(place.bus->fd, place.file, flags);
-	if (r == -ENOENT)
-		torc_fail(r, "%s: no such topic on bus %s", address,
-			  place.bus->path);
-	else if (r == -EPROTO)
-		torc_fail(r, "%s: not a ring; it stays", address);
-	else if (r == -EBUSY)
-		torc_fail(r, "%s: somebody takes part in it", address);
-	else if (r)
-		torc_fail(r, "%s: cannot remove it from bus %s: %s",
-			  address, place.bus->path, strerrordesc_np(-r));
+	r = torc_topic_remove(mapping, &place, rest, flags);
+	if (r && place.bus)
+		explain(address, place.bus, r);
 	torc_bus_close(place.bus);
 	return r;
 }

@@ -216,8 +216,8 @@ static int open_or_create(const struct torc_mapping *mapping,
 			return torc_fail(-EEXIST, "%s: exists already", name);
 		}
 		if (r == -EPROTOTYPE && creating && place->bus &&
-		    !torc_files_remove(place->bus->fd, place->file,
-				     TORC_REMOVE_STALE | TORC_REMOVE_VOLATILE))
+		    !torc_place_clear(place, TORC_SPARED_USED |
+						     TORC_SPARED_PERSISTENT))
 			continue;
 		if (r != -ENOENT || (!creating && mapping->open))
 			return r;
@@ -279,8 +279,7 @@ int torc_topic_open(struct torc_bus *bus, const char *address,
 		r = mapping->locate(rest, bus, &place);
 	if (r)
 		return r;
-	r = open_or_create(mapping, &place,
-			   mapping == &torc_mapping_shm ? rest : address, rest,
+	r = open_or_create(mapping, &place, mapping->on_bus ? rest : address, rest,
 			   options, ret_topic);
 	torc_bus_close(place.bus);
 	return r;
@@ -298,8 +297,7 @@ const char *torc_topic_name(const struct torc_topic *topic)
 
 int torc_topic_fd(const struct torc_topic *topic)
 {
-	if (topic->mapping != &torc_mapping_memfd &&
-	    topic->mapping != &torc_mapping_fd)
+	if (!topic->mapping->handed_on)
 		return torc_fail(-ENOTSUP, "%s: only a memfd topic is handed "
 				 "on as a descriptor", topic->name);
 	return topic->fd;
