@@ -41,7 +41,7 @@
 #define BENCH_WARM_NS		2000000
 #define BENCH_RUN_NS		30000000
 #define BENCH_RUN_MPSC_NS	60000000	/* several time slices */
-#define BENCH_TIMEOUT_S		20
+#define BENCH_TIMEOUT_S		60
 #define BENCH_GROUP		250	/* round trips timed together */
 #define BENCH_GROUPS		80
 #define BENCH_LIMIT_GROUPS	16	/* for each variant */
