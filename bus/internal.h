@@ -254,6 +254,12 @@ int torc_allocate(int fd, uint64_t size);
 /* Whether @size bytes could be had at all; tmpfs may promise more than there is. */
 int torc_memory_check(const char *name, uint64_t size);
 /*
+ * The constants of a new ring as @config has it, whose id is filled in, and its
+ * page if that is 0: the system's.
+ */
+int torc_constants_new(const char *name, struct torc_ring_config *config,
+		       struct torc_constants_shm *ret);
+/*
  * Check the constants of the topic's ring, @shared or what is at offset 0 of @fd,
  * an object of @size bytes: the ring, and the cursors if it has @flags
  * TORC_RING_ONE_BLOCK.

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -93,6 +94,26 @@ static int explain_constants(const char *name, int r, uint64_t size,
 		return torc_fail(r, "%s: not a ring; remove it, or use another "
 				 "name", name);
 	}
+}
+
+int torc_constants_new(const char *name, struct torc_ring_config *config,
+		       struct torc_constants_shm *ret)
+{
+	int r;
+
+	if (!config->page)
+		config->page = (uint32_t)sysconf(_SC_PAGESIZE);
+	if (getrandom(config->id, sizeof(config->id), 0) != sizeof(config->id))
+		return torc_fail(-EIO, "%s: no random numbers", name);
+	r = torc_ring_layout(config, ret);
+	if (r == -E2BIG)
+		return torc_fail(r, "%s: too large: at most 2^40 bytes and "
+				 "1024 publishers and subscribers", name);
+	if (r)
+		return torc_fail(r, "%s: only one publisher without TORC_MANY, "
+				 "and a type name of at most %u bytes", name,
+				 TORC_TYPE_MAX - 1);
+	return 0;
 }
 
 int torc_constants_load(struct torc_topic *topic, int fd, uint64_t size,

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -186,25 +185,23 @@ cursors_permissions(struct torc_topic *topic, const struct torc_permissions *rin
 	return cursors;
 }
 
-/* The constants of a ring as @old, but of another capacity and identity. */
-static int new_constants(const struct torc_constants_shm *old,
-			 uint64_t capacity, struct torc_constants_shm *ret)
+/* The constants of a ring as @topic's, but of another capacity and identity. */
+static int new_constants(const struct torc_topic *topic, uint64_t capacity,
+			 struct torc_constants_shm *ret)
 {
+	const struct torc_constants_shm *old = &topic->constants;
 	struct torc_ring_config config = {
 		.capacity = capacity,
 		.kind = old->kind,
 		.publishers = old->publishers,
 		.subscribers = old->subscribers,
-		.page = (uint32_t)sysconf(_SC_PAGESIZE),
 		.flags = old->flags,
 		.created_ns = old->created_ns,
 		.type = old->type,
 	};
 	int r;
 
-	if (getrandom(config.id, sizeof(config.id), 0) != sizeof(config.id))
-		return -EIO;
-	r = torc_ring_layout(&config, ret);
+	r = torc_constants_new(topic->name, &config, ret);
 	if (!r)
 		ret->ring_size += torc_checks_size(ret->capacity);
 	return r;
@@ -236,7 +233,7 @@ static int make_anew(struct torc_topic *topic, const struct stat *st,
 		return r;
 	r = torc_ring_attach(&old.ring, base, size, NULL, 0);
 	if (!r)
-		r = new_constants(was, capacity, &constants);
+		r = new_constants(topic, capacity, &constants);
 	if (!r) {
 		torc_salvage_find(&old.ring, was->first_position, &old.found);
 		constants.first_position = old.found.begin;
@@ -347,9 +344,7 @@ static int resize(struct torc_topic *topic, uint64_t capacity)
 		return torc_fail(-EBUSY, "%s: others take part in it, or you "
 				 "may not publish to it; end them first",
 				 topic->name);
-	r = resize_alone(topic, capacity);
-	return r == -E2BIG ? torc_fail(r, "%s: at most 2^40 bytes", topic->name)
-			   : r;
+	return resize_alone(topic, capacity);
 }
 
 int torc_topic_resize(struct torc_bus *bus, const char *address,

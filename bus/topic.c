@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -44,29 +43,17 @@ static int compute_constants(const char *name,
 		.publishers = options->publishers,
 		.subscribers = options->subscribers,
 		.page = options->memory & TORC_MEMORY_HUGE
-				? (uint32_t)torc_huge_page()
-				: (uint32_t)sysconf(_SC_PAGESIZE),
+				? (uint32_t)torc_huge_page() : 0,
 		.flags = options->flags & TORC_PERSISTENT ? TORC_RING_PERSISTENT
 							  : 0,
 		.type = options->type,
 	};
 	struct timespec now;
-	int r;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	config.created_ns = (uint64_t)now.tv_sec * 1000000000u +
 			    (uint64_t)now.tv_nsec;
-	if (getrandom(config.id, sizeof(config.id), 0) != sizeof(config.id))
-		return torc_fail(-EIO, "%s: no random numbers", name);
-	r = torc_ring_layout(&config, ret);
-	if (r == -E2BIG)
-		return torc_fail(r, "%s: too large: at most 2^40 bytes and "
-				 "1024 publishers and subscribers", name);
-	if (r)
-		return torc_fail(r, "%s: only one publisher without TORC_MANY, "
-				 "and a type name of at most %u bytes", name,
-				 TORC_TYPE_MAX - 1);
-	return 0;
+	return torc_constants_new(name, &config, ret);
 }
 
 static struct torc_topic *new_topic(const struct torc_mapping *mapping,
