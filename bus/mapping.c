@@ -109,9 +109,11 @@ int torc_constants_new(const char *name, struct torc_ring_config *config,
 	if (r == -E2BIG)
 		return torc_fail(r, "%s: too large: at most 2^40 bytes and "
 				 "1024 publishers and subscribers", name);
+	if (r && config->kind == TORC_KIND_SP && config->publishers > 1)
+		return torc_fail(r, "%s: only one publisher without TORC_MANY",
+				 name);
 	if (r)
-		return torc_fail(r, "%s: only one publisher without TORC_MANY, "
-				 "and a type name of at most %u bytes", name,
+		return torc_fail(r, "%s: a type name has at most %u bytes", name,
 				 TORC_TYPE_MAX - 1);
 	return 0;
 }

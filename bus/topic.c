@@ -103,10 +103,8 @@ static int check_opened(const struct torc_topic *topic,
 	if (options->flags & TORC_CREATE &&
 	    many != !!(options->flags & TORC_MANY))
 		return torc_fail(-EPROTOTYPE, "%s: was made for %s", topic->name,
-				 many ? "many publishers; open it with "
-					"TORC_MANY"
-				      : "one publisher; open it without "
-					"TORC_MANY");
+				 many ? "many publishers; open it for many"
+				      : "one publisher; open it for one");
 	return 0;
 }
 

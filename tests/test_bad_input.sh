@@ -81,6 +81,19 @@ capacity() {
 	let_go
 }
 
+define another_kind "a topic that is not what was asked for: told without the library's words"
+another_kind() {
+	local long
+
+	long=$(printf 'x%.0s' {1..128})
+	keep t
+	run 1 torc-pub --many -m x t && says err "made for one publisher" &&
+		! grep TORC_ err || return
+	let_go
+	run 2 torc-pub --type="$long" -m x t && says err "at most 127" &&
+		! grep TORC_ err
+}
+
 define message_max "a message that is too long is told, with the limit"
 message_max() {
 	run 1 torc-pub --capacity=64K --size=1M --count=1 t &&
