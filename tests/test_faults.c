@@ -487,7 +487,7 @@ Test(faults, any_allocation_may_fail)
 /* A life under @limit: 0, or how it was not as it has to be. */
 struct limited {
 	struct life life;
-	int resource;
+	unsigned int resource;
 	rlim_t limit;
 	int error;		/* that it may end with */
 };

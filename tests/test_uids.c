@@ -188,7 +188,8 @@ static void try_in_groups(const char *address, const gid_t *groups, size_t count
 	}
 	pub = pub_open(topic);
 	MUST(torc_pub_publish(pub, "owner", 5));
-	memcpy(other_groups, groups, count * sizeof(*groups));
+	for (size_t i = 0; i < count; i++)
+		other_groups[i] = groups[i];
 	other_group_count = count;
 	other_does(try_all, rights);
 	torc_pub_close(pub);
