@@ -77,7 +77,7 @@ int torc_process_stopped(const struct torc_process *process);
  * would outlive their owner there.
  */
 struct torc_forkable {
-	struct torc_forkable *next, **link;
+	struct torc_forkable *next, **link;	/* NULL: of the parent */
 	int fds[2];	/* closed in the child, and -1 then */
 	/* Why the handle is of no use any more: -EOWNERDEAD, we are the child;
 	 * -EPROTO, its ring was cut off.  Or 0. */

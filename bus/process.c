@@ -136,9 +136,17 @@ static void close_all(struct torc_forkable *forkable)
 	}
 }
 
+/*
+ * Off the list, too: what another thread of the parent had on its stack is here
+ * only until that memory is used again.
+ */
 static void after_fork_in_child(void)
 {
-	for (struct torc_forkable *f = forkables; f; f = f->next) {
+	struct torc_forkable *f;
+
+	while ((f = forkables)) {
+		forkables = f->next;
+		f->link = NULL;
 		close_all(f);
 		f->unusable = -EOWNERDEAD;
 	}
@@ -168,9 +176,11 @@ void torc_forkable_add(struct torc_forkable *forkable)
 void torc_forkable_remove(struct torc_forkable *forkable)
 {
 	pthread_mutex_lock(&forkables_mutex);
-	*forkable->link = forkable->next;
-	if (forkable->next)
-		forkable->next->link = forkable->link;
+	if (forkable->link) {
+		*forkable->link = forkable->next;
+		if (forkable->next)
+			forkable->next->link = forkable->link;
+	}
 	close_all(forkable);
 	pthread_mutex_unlock(&forkables_mutex);
 }

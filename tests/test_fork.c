@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that forks in one thread while another resizes, removes and cleans:
- * the children hold no lock of it.
+ * A program that forks in one thread while another resizes, removes, cleans or
+ * repairs: the children hold no lock of it, and may fork themselves.
  *
  * What is called here locks the topic's lifetime and fails.  The children stay
  * until the end, so whatever of its locks got into one of them is in the way
@@ -22,6 +22,7 @@ TestSuite(fork, .init = fixture_init, .fini = fixture_fini, .timeout = 60);
 
 struct forker {
 	pthread_t thread;
+	void (*in_child)(void);
 	pid_t children[CHILDREN];
 	int end[2];		/* the children stay until it is closed */
 	atomic_bool done;
@@ -36,6 +37,8 @@ static void *fork_all(void *context)
 		forker->children[i] = fork();
 		if (!forker->children[i]) {
 			close(forker->end[1]);
+			if (forker->in_child)
+				forker->in_child();
 			_exit((int)read(forker->end[0], &byte, 1));
 		}
 	}
@@ -59,9 +62,14 @@ static void forker_end(struct forker *forker)
 {
 	close(forker->end[0]);
 	close(forker->end[1]);
-	for (int i = 0; i < CHILDREN; i++)
-		cr_assert_eq(waitpid(forker->children[i], NULL, 0),
+	for (int i = 0; i < CHILDREN; i++) {
+		int status = -1;
+
+		cr_assert_eq(waitpid(forker->children[i], &status, 0),
 			     forker->children[i]);
+		cr_expect_eq(status, 0, "a child ended with %#x",
+			     (unsigned int)status);
+	}
 }
 
 static int remove_stale(const char *address)
@@ -83,7 +91,7 @@ static void resize_too_far(const char *address)
 
 Test(fork, child_keeps_nobody_from_a_topic_that_was_not_resized)
 {
-	struct forker forker;
+	struct forker forker = { .in_child = NULL };
 	char address[128];
 
 	snprintf(address, sizeof(address), "file:%s/t", fixture_disk);
@@ -107,7 +115,7 @@ static void open_as_another_kind(const char *address)
 
 Test(fork, child_keeps_nobody_from_a_topic_that_was_not_replaced)
 {
-	struct forker forker;
+	struct forker forker = { .in_child = NULL };
 
 	torc_topic_close(topic_open("t", TORC_PERSISTENT, 8192));
 	forker_start(&forker, open_as_another_kind, "t");
@@ -128,7 +136,7 @@ static void clean(const char *address)
 
 Test(fork, child_keeps_nobody_from_a_segment_whose_parts_were_not_cleaned_away)
 {
-	struct forker forker;
+	struct forker forker = { .in_child = NULL };
 	char address[128];
 
 	snprintf(address, sizeof(address), "sysv:%s", fixture_disk);
@@ -137,4 +145,65 @@ Test(fork, child_keeps_nobody_from_a_segment_whose_parts_were_not_cleaned_away)
 	torc_topic_close(topic_open(address, 0, 0));
 	MUST(remove_stale(address));
 	forker_end(&forker);
+}
+
+static void repair(const char *address)
+{
+	struct torc_topic *topic = topic_open(address, 0, 0);
+
+	MUST(torc_topic_repair(topic));
+	torc_topic_close(topic);
+}
+
+static void *use_a_stack(void *context)
+{
+	volatile unsigned char bytes[256 << 10];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = 0xa5;
+	return context;
+}
+
+/* Threads of the child are given the stacks of those that it has not. */
+static void use_stacks_and_fork(void)
+{
+	pthread_t threads[4];
+	int status = 0;
+	pid_t child;
+
+	for (int i = 0; i < 4; i++)
+		if (pthread_create(&threads[i], NULL, use_a_stack, NULL))
+			_exit(1);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	child = fork();
+	if (!child)
+		_exit(0);
+	if (waitpid(child, &status, 0) != child || status)
+		_exit(2);
+}
+
+static void *repair_until_done(void *context)
+{
+	struct forker *forker = context;
+
+	while (!atomic_load(&forker->done))
+		repair("t");
+	return NULL;
+}
+
+Test(fork, child_of_one_that_repairs_may_fork)
+{
+	struct forker forker = { .in_child = use_stacks_and_fork };
+	struct torc_topic *topic = topic_open("t", 0, 8192);
+	pthread_t repairer;
+
+	atomic_init(&forker.done, false);
+	cr_assert_eq(pipe(forker.end), 0);
+	cr_assert_eq(pthread_create(&repairer, NULL, repair_until_done,
+				    &forker), 0);
+	fork_all(&forker);
+	pthread_join(repairer, NULL);
+	forker_end(&forker);
+	torc_topic_close(topic);
 }
