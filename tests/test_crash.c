@@ -433,16 +433,26 @@ Test(crash, killed_subscribers_hold_nobody_up)
 	}
 }
 
+/*
+ * Its subscriber may be in its own publisher's way, if it is held up between joining
+ * and publishing for as long as others need to fill the ring; so it is evicted then.
+ */
 static void use_topic(void)
 {
+	const struct torc_pub_options options = { .full = TORC_FULL_EVICT };
 	struct torc_topic *topic = topic_open("t", TORC_MANY, 4096);
-	struct torc_publisher *pub = pub_open(topic);
-	struct torc_subscriber *sub = sub_open(topic, 0);
+	struct torc_subscriber *sub;
+	struct torc_publisher *pub;
 	struct torc_message message;
+	int r;
 
+	MUST(torc_pub_open(topic, &options, &pub));
+	sub = sub_open(topic, 0);
 	MUST(torc_pub_publish(pub, "x", 1));
-	MUST(torc_sub_wait(sub, 5000000000));
-	MUST(torc_sub_peek(sub, &message));
+	r = torc_sub_wait(sub, 5000000000);
+	if (!r)
+		r = torc_sub_peek(sub, &message);
+	cr_assert(!r || r == -ESTALE, "%s", torc_errmsg());
 	torc_sub_close(sub);
 	torc_pub_close(pub);
 	topic_end(topic);

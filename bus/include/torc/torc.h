@@ -302,7 +302,11 @@ enum torc_wait {
 
 /* ---- Publisher ---------------------------------------------------------- */
 
-/* What to do when a lossless subscriber has not read far enough. */
+/*
+ * What to do when a lossless subscriber has not read far enough.  Who waits, and has
+ * such a subscriber of that topic in the same thread, may wait for itself: it had
+ * better receive first, be lossy, or not wait.
+ */
 enum torc_full {
 	TORC_FULL_WAIT,		/* until it has, or the timeout runs out */
 	TORC_FULL_FAIL,		/* -EAGAIN */
