@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 char fixture_bus[64];
@@ -161,4 +162,12 @@ int fixture_eventfds(int *ret_last)
 		n++;
 	}
 	return n;
+}
+
+void pause_ms(long ms)
+{
+	struct timespec pause = { .tv_sec = ms / 1000,
+				  .tv_nsec = ms % 1000 * 1000000 };
+
+	nanosleep(&pause, NULL);
 }

@@ -54,6 +54,8 @@ int fixture_fds(void);
 /* How many eventfds we have open, and the last of them. */
 int fixture_eventfds(int *ret_last);
 
+void pause_ms(long ms);
+
 #define MUST(call)                                                             \
 	do {                                                                   \
 		int must_result = (call);                                      \
