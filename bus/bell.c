@@ -23,7 +23,8 @@
  * What is lost (a death on the way, a bell that cannot be reached) is made up for
  * by the sleeper's timer; see set.c.
  */
-#include "internal.h"
+#include "bell.h"
+#include "mapping.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  * with ":" for "/", and hidden files for its other parts, under the ring's id
  * (files.c).
  */
-#include "internal.h"
+#include "bus.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -13,7 +13,9 @@
  * and looks only then whether the ring is still linked.  Who removes it holds
  * both for writing.
  */
-#include "internal.h"
+#include "files.h"
+#include "disk.h"
+#include "lock.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
  * looks through a table that only grows, whose places are taken by CAS and are
  * valid while their base is set.
  */
-#include "internal.h"
+#include "guard.h"
 
 #include <errno.h>
 #include <signal.h>

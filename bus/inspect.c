@@ -9,7 +9,10 @@
  * the floor that is read after copying was not overwritten meanwhile.  Between the
  * two are the messages of the moment when copying began.
  */
-#include "internal.h"
+#include "disk.h"
+#include "participants.h"
+#include "salvage.h"
+#include "topic.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

@@ -5,7 +5,7 @@
  * and handles of one process conflict like strangers as long as each has a
  * description of its own.
  */
-#include "internal.h"
+#include "lock.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the mappings share.  A new kind of mapping is a file mapping_*.c with one
- * struct torc_mapping, and a line in the table here.
+ * What the mappings share.
  */
-#include "internal.h"
+#include "mapping.h"
+#include "check.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,33 +13,56 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-int torc_mapping_of(const char *address, const struct torc_mapping **ret,
-		    const char **ret_rest)
+/* ---- Of any topic --------------------------------------------------------- */
+
+int torc_topic_refused(const struct torc_topic *topic, enum torc_access access)
 {
-	static const struct torc_mapping *const mappings[] = {
-		&torc_mapping_shm, &torc_mapping_posix, &torc_mapping_file,
-		&torc_mapping_sysv, &torc_mapping_memfd, &torc_mapping_fd,
-		&torc_mapping_anon, &torc_mapping_dev,
-	};
-
-	for (size_t i = 0; i < sizeof(mappings) / sizeof(mappings[0]); i++) {
-		size_t length = strlen(mappings[i]->prefix);
-
-		if (!strncmp(address, mappings[i]->prefix, length)) {
-			*ret = mappings[i];
-			*ret_rest = address + length;
-			return 0;
-		}
-	}
-	if (strchr(address, ':'))
-		return torc_fail(-EINVAL, "%s: no such kind of address; there "
-				 "are NAME, shm:NAME, posix:NAME, file:PATH, "
-				 "sysv:KEY, memfd:, fd:N, anon: and "
-				 "dev:NAME", address);
-	*ret = &torc_mapping_shm;
-	*ret_rest = address;
-	return 0;
+	return torc_fail(-EACCES, "%s: you may not %s it; ask its owner for "
+			 "another mode", topic->name,
+			 access == TORC_ACCESS_PUBLISH ? "publish to" : "read");
 }
+
+int torc_truncated(const struct torc_topic *topic)
+{
+	return torc_fail(-EPROTO, "%s: somebody truncated it; remove it and "
+			 "make it anew", topic->name);
+}
+
+int torc_unusable(const struct torc_forkable *forkable,
+		  const struct torc_topic *topic)
+{
+	return forkable->unusable == -EPROTO ? torc_truncated(topic)
+					     : forkable->unusable;
+}
+
+int torc_topic_hold(struct torc_topic *topic)
+{
+	int r = 0;
+
+	torc_fork_hold();
+	if (topic->mapping->hold && (!topic->held || topic->forkable.unusable))
+		r = topic->mapping->hold(topic);
+	if (!r) {
+		topic->held = true;
+		topic->forkable.unusable = 0;
+	}
+	torc_fork_allow();
+	return r;
+}
+
+int torc_topic_describe(struct torc_topic *topic, enum torc_object object,
+			struct torc_forkable *forkable, int i)
+{
+	int fd;
+
+	torc_fork_hold();
+	fd = topic->mapping->describe(topic, object, O_RDWR);
+	forkable->fds[i] = fd;
+	torc_fork_allow();
+	return fd;
+}
+
+/* ---- For mappings -------------------------------------------------------- */
 
 int torc_allocate(int fd, uint64_t size)
 {

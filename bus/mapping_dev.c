@@ -12,7 +12,8 @@
  * process ends.  Sleeping and waking is the driver's, since not all memory carries
  * futexes, and because it publishes and receives itself.
  */
-#include "internal.h"
+#include "mapping.h"
+#include "address.h"
 
 #include <torc/driver.h>
 

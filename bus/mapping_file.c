@@ -8,7 +8,13 @@
  * as a copy, by making it anew from the messages that are intact (salvage.c).
  * So nobody has to think of participants, locks or claims of an earlier boot.
  */
-#include "internal.h"
+#include "address.h"
+#include "check.h"
+#include "disk.h"
+#include "files.h"
+#include "lock.h"
+#include "salvage.h"
+#include "topic.h"
 
 #include <fcntl.h>
 #include <stdio.h>

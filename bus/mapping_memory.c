@@ -8,7 +8,8 @@
  * anon:	for this process and the children it forks.  An empty memfd is
  *		its lock file.
  */
-#include "internal.h"
+#include "address.h"
+#include "files.h"
 
 #include <fcntl.h>
 #include <limits.h>

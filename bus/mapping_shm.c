@@ -8,7 +8,8 @@
  *
  * A third, file:, is in mapping_file.c.
  */
-#include "internal.h"
+#include "address.h"
+#include "files.h"
 
 #include <string.h>
 

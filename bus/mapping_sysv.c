@@ -10,7 +10,8 @@
  *	.<id>.cursors	locked; the identifier of	cursors_mode
  *			the segment of the cursors
  */
-#include "internal.h"
+#include "address.h"
+#include "files.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * What a topic's handle asks of the memory it maps: huge pages, a NUMA node, to
  * be there before it is touched, to stay.
  */
-#include "internal.h"
+#include "memory.h"
 
 #include <linux/mempolicy.h>
 #include <stdio.h>

@@ -3,7 +3,10 @@
  * Who takes part in a topic, who of them lives, and how far the topic has come:
  * read from the ring and the locks, while participants go on.
  */
-#include "internal.h"
+#include "lock.h"
+#include "participants.h"
+#include "memory.h"
+#include "topic.h"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -3,7 +3,7 @@
  * Processes: naming ourselves so that others can tell us from a later process
  * with our PID, judging whether one lives, and what fork() must not hand down.
  */
-#include "internal.h"
+#include "process.h"
 
 #include <pthread.h>
 #include <stdio.h>

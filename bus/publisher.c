@@ -4,6 +4,12 @@
  */
 #include "publisher.h"
 
+#include "check.h"
+#include "disk.h"
+#include "lock.h"
+#include "participants.h"
+#include "repair.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,10 +2,12 @@
 /*
  * A publisher: publisher.c publishes, room.c is for when that finds no room.
  */
-#ifndef TORC_PUBLISHER_H
-#define TORC_PUBLISHER_H
+#ifndef BUS_PUBLISHER_H
+#define BUS_PUBLISHER_H
 
-#include "internal.h"
+#include "bell.h"
+#include "topic.h"
+#include "wait.h"
 
 struct torc_publisher {
 	struct torc_cursors_shm *cursors;
@@ -65,4 +67,4 @@ struct torc_attempt {
  */
 int torc_pub_make_room(struct torc_attempt *attempt);
 
-#endif /* TORC_PUBLISHER_H */
+#endif /* BUS_PUBLISHER_H */

@@ -2,7 +2,11 @@
 /*
  * Removing: topics by their names, and what crashes left on a bus.
  */
-#include "internal.h"
+#include "address.h"
+#include "bell.h"
+#include "files.h"
+#include "lock.h"
+#include "topic.h"
 
 #include <fcntl.h>
 #include <stdio.h>

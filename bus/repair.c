@@ -4,7 +4,11 @@
  * How a claim is mended is the ring's (torc/repair.h); here is who is dead, and
  * that they stay so meanwhile.
  */
-#include "internal.h"
+#include "bell.h"
+#include "lock.h"
+#include "participants.h"
+#include "repair.h"
+#include "wait.h"
 
 #include <fcntl.h>
 

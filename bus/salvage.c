@@ -9,7 +9,8 @@
  * its position, header and payload.  That takes neither an order of writing nor
  * a log.  The check is against accidents, not against forgery.
  */
-#include "internal.h"
+#include "check.h"
+#include "salvage.h"
 
 #include <string.h>
 

@@ -13,7 +13,9 @@
  * timer has expired.  When all have been made cold, the set rests: the timer is
  * set to when it will look after what may have been lost by a death.
  */
-#include "internal.h"
+#include "bell.h"
+#include "set.h"
+#include "wait.h"
 
 #include <poll.h>
 #include <stdlib.h>

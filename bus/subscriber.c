@@ -4,6 +4,9 @@
  */
 #include "subscriber.h"
 
+#include "lock.h"
+#include "participants.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -2,10 +2,12 @@
 /*
  * A subscriber: subscriber.c receives, sub_wait.c waits for something to receive.
  */
-#ifndef TORC_SUBSCRIBER_H
-#define TORC_SUBSCRIBER_H
+#ifndef BUS_SUBSCRIBER_H
+#define BUS_SUBSCRIBER_H
 
-#include "internal.h"
+#include "seat.h"
+#include "set.h"
+#include "wait.h"
 
 struct torc_subscriber {
 	struct torc_consumer consumer;
@@ -42,4 +44,4 @@ static inline void torc_sub_wake_publishers(struct torc_subscriber *sub)
  */
 void torc_sub_looked_in_vain(struct torc_subscriber *sub);
 
-#endif /* TORC_SUBSCRIBER_H */
+#endif /* BUS_SUBSCRIBER_H */

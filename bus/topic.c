@@ -2,7 +2,12 @@
 /*
  * Topics: making, opening, mapping them.
  */
-#include "internal.h"
+#include "address.h"
+#include "check.h"
+#include "files.h"
+#include "guard.h"
+#include "memory.h"
+#include "topic.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -106,21 +111,6 @@ static int check_opened(const struct torc_topic *topic,
 				 many ? "many publishers; open it for many"
 				      : "one publisher; open it for one");
 	return 0;
-}
-
-int torc_topic_hold(struct torc_topic *topic)
-{
-	int r = 0;
-
-	torc_fork_hold();
-	if (topic->mapping->hold && (!topic->held || topic->forkable.unusable))
-		r = topic->mapping->hold(topic);
-	if (!r) {
-		topic->held = true;
-		topic->forkable.unusable = 0;
-	}
-	torc_fork_allow();
-	return r;
 }
 
 static int open_existing(const struct torc_mapping *mapping,
@@ -290,19 +280,6 @@ int torc_topic_fd(const struct torc_topic *topic)
 
 /* ---- Mapping ------------------------------------------------------------ */
 
-int torc_truncated(const struct torc_topic *topic)
-{
-	return torc_fail(-EPROTO, "%s: somebody truncated it; remove it and "
-			 "make it anew", topic->name);
-}
-
-int torc_unusable(const struct torc_forkable *forkable,
-		  const struct torc_topic *topic)
-{
-	return forkable->unusable == -EPROTO ? torc_truncated(topic)
-					     : forkable->unusable;
-}
-
 static int guard(const struct torc_view *view, enum torc_access access,
 		 int *unusable)
 {
@@ -313,13 +290,6 @@ static int guard(const struct torc_view *view, enum torc_access access,
 		r = torc_guard_add(view->cursors_base, view->cursors_size,
 				   access != TORC_ACCESS_LOOK, unusable);
 	return r;
-}
-
-int torc_topic_refused(const struct torc_topic *topic, enum torc_access access)
-{
-	return torc_fail(-EACCES, "%s: you may not %s it; ask its owner for "
-			 "another mode", topic->name,
-			 access == TORC_ACCESS_PUBLISH ? "publish to" : "read");
 }
 
 static int explain_mapping(const struct torc_topic *topic,
@@ -391,16 +361,4 @@ void torc_topic_unmap(struct torc_topic *topic, struct torc_view *view)
 		torc_guard_remove(view->cursors_base);
 	topic->mapping->unmap(topic, view);
 	view->ring_base = NULL;
-}
-
-int torc_topic_describe(struct torc_topic *topic, enum torc_object object,
-			struct torc_forkable *forkable, int i)
-{
-	int fd;
-
-	torc_fork_hold();
-	fd = topic->mapping->describe(topic, object, O_RDWR);
-	forkable->fds[i] = fd;
-	torc_fork_allow();
-	return fd;
 }

@@ -7,7 +7,7 @@
  * needs no fence.  One that dies before the wake wakes nobody, so no sleep is
  * longer than TORC_SLEEP_NS.  docs/waiting.md says what else was tried.
  */
-#include "internal.h"
+#include "wait.h"
 
 #include <ck_pr.h>
 #include <linux/futex.h>

@@ -18,7 +18,9 @@
  *
  * A sleep is counted when its words have been armed and looked past.
  */
-#include "internal.h"
+#include "seat.h"
+#include "topic.h"
+#include "wait.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

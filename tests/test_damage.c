@@ -3,7 +3,7 @@
  * What somebody else does behind a participant's back: damage the memory, evict
  * it while it joins, repair the ring and lap it while it was not looking.
  */
-#include "internal.h"
+#include "topic.h"
 
 #include "fixture.h"
 

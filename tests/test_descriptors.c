@@ -7,7 +7,8 @@
  * poll() without a timeout where something has to be there, and descriptors,
  * files and addresses that are not what they say.
  */
-#include "internal.h"
+#include "bell.h"
+#include "topic.h"
 
 #include "fixture.h"
 

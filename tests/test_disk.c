@@ -6,6 +6,8 @@
  * than any other, back to before the file was written; and whose parts beside it
  * are another boot's.  A copy of the file alone is such an image.
  */
+#include "files.h"
+#include "lock.h"
 #include "publisher.h"
 
 #include "fixture.h"

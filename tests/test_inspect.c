@@ -3,7 +3,7 @@
  * Looking into rings without taking part: while publishers go on, when all are
  * dead, in copies; and nothing is touched.
  */
-#include "internal.h"
+#include "topic.h"
 
 #include "fixture.h"
 

@@ -3,7 +3,7 @@
  * What a topic can ask of its memory: huge pages, a NUMA node, to be there before
  * it is touched, to stay; and what is said if it cannot be had.
  */
-#include "internal.h"
+#include "topic.h"
 
 #include "fixture.h"
 

@@ -3,7 +3,7 @@
  * Topics of sysv:KEY: keys, segments that come and go with those who take part,
  * and the limits of the kernel, lowered in an IPC namespace of one's own.
  */
-#include "internal.h"
+#include "topic.h"
 
 #include "fixture.h"
 

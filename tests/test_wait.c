@@ -6,7 +6,7 @@
  * timeout, however long it has slept.  Method: processes and threads that sleep
  * at once (TORC_WAIT_SLEEP); what would only be late is made to be missing.
  */
-#include "internal.h"
+#include "wait.h"
 
 #include "fixture.h"
 

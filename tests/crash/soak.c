@@ -14,7 +14,7 @@
  *
  * TORC_SOAK_S seconds long.
  */
-#include "internal.h"
+#include "wait.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -8,7 +8,8 @@
 #ifndef TORC_TESTS_CRASH_STAGE_H
 #define TORC_TESTS_CRASH_STAGE_H
 
-#include "internal.h"
+#include "topic.h"
+#include "wait.h"
 #include "step.h"
 
 #define CAPACITY 4096u
