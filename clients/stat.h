@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * torc-stat: what its parts share.  torc-stat.c has the options and looks at
- * topics, stat_print.c prints them, stat_dump.c the messages in them.
+ * topics, stat_print.c prints them, stat_dump.c the messages in them, and
+ * stat_screen.c draws what --watch shows.
  */
 #ifndef TORC_STAT_H
 #define TORC_STAT_H
 
 #include "cli.h"
+#include "json.h"
 
 enum stat_format { STAT_TEXT, STAT_HEX, STAT_JSON };
 
@@ -22,12 +24,15 @@ struct stat_topic {
 };
 
 /* All topics, as a table; with who takes part in them, if @verbose. */
-void stat_table(const struct stat_topic *topics, int count, int verbose);
+void stat_table(struct text *text, const struct stat_topic *topics, int count,
+		int verbose);
 /* The lines of /proc/PID/maps by which each who takes part maps it; 0 or -errno. */
-int stat_maps(const struct stat_topic *topic);
+int stat_maps(struct text *text, const struct stat_topic *topic);
+/* One topic, as a line of JSON. */
+void stat_json(struct text *text, const struct stat_topic *topic);
+/* Draw lines on the terminal that is standard output, over what it shows. */
+void stat_screen(const struct text *lines);
 /* All messages of a topic, or of the ring in a file; the program's status. */
 int stat_dump(struct torc_bus *bus, const char *name, enum stat_format format);
-/* One topic, as a line of JSON. */
-void stat_json(const struct stat_topic *topic);
 
 #endif /* TORC_STAT_H */

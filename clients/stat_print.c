@@ -9,6 +9,7 @@
 #include "json.h"
 #include "stat.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -37,6 +38,10 @@ static void program_of(const struct torc_participant *p,
 	else
 		strcpy(program, "?");
 	fclose(file);
+	/* Whoever may take part chose it; it is not to command our terminal. */
+	for (char *c = program; *c; c++)
+		if (iscntrl((unsigned char)*c))
+			*c = '?';
 }
 
 /* Bytes that it has yet to read, of those that are there. */
@@ -63,25 +68,27 @@ static const char *state_of(const struct torc_participant *p)
 
 /* ---- Table -------------------------------------------------------------- */
 
-static void print_participant(const struct stat_topic *topic,
+static void print_participant(struct text *text, const struct stat_topic *topic,
 			      const struct torc_participant *p)
 {
 	char program[PROGRAM_MAX], lag[CLI_HUMAN_MAX];
 
 	program_of(p, program);
-	printf("  %s slot %-3u pid %-7d %-15s %-9s", p->role == TORC_PUBLISHER ?
-	       "pub" : "sub", p->slot, (int)p->pid, program, state_of(p));
+	text_print(text, "  %s slot %-3u pid %-7d %-15s %-9s",
+		   p->role == TORC_PUBLISHER ? "pub" : "sub", p->slot,
+		   (int)p->pid, program, state_of(p));
 	if (p->role == TORC_PUBLISHER)
-		printf(" blocked %" PRIu64 "  dropped %" PRIu64, p->blocked,
-		       p->dropped);
+		text_print(text, " blocked %" PRIu64 "  dropped %" PRIu64,
+			   p->blocked, p->dropped);
 	else
-		printf(" lag %s, %" PRIu64 " messages  lost %" PRIu64,
-		       cli_human(lag, (double)lag_of(topic, p), 1024),
-		       p->behind, p->lost);
-	printf("%s\n", p->alive && p->stopped > 0 ? "  stopped" : "");
+		text_print(text, " lag %s, %" PRIu64 " messages  lost %" PRIu64,
+			   cli_human(lag, (double)lag_of(topic, p), 1024),
+			   p->behind, p->lost);
+	text_print(text, "%s\n", p->alive && p->stopped > 0 ? "  stopped" : "");
 }
 
-static void print_row(const struct stat_topic *topic, int width)
+static void print_row(struct text *text, const struct stat_topic *topic,
+		      int width)
 {
 	const struct torc_topic_info *info = &topic->info;
 	char capacity[CLI_HUMAN_MAX], messages[CLI_HUMAN_MAX];
@@ -102,20 +109,21 @@ static void print_row(const struct stat_topic *topic, int width)
 	}
 	if (topic->rate >= 0)
 		cli_human(rate, topic->rate, 1000);
-	printf("%-*s %-7s %8s %-4s %8s %6s %4u %4u %6s %6s %7s\n", width,
-	       topic->name, info->mapping,
-	       cli_human(capacity, (double)info->capacity, 1024),
-	       info->flags & TORC_MANY ?
-		       (info->flags & TORC_PERSISTENT ? "MP/P" : "MP") :
-		       (info->flags & TORC_PERSISTENT ? "SP/P" : "SP"),
-	       cli_human(messages, (double)info->messages, 1000), rate,
-	       info->publishers, info->subscribers,
-	       cli_human(lag_text, (double)lag, 1024),
-	       cli_human(lost_text, (double)lost, 1000),
-	       cli_human(blocked_text, (double)blocked, 1000));
+	text_print(text, "%-*s %-7s %8s %-4s %8s %6s %4u %4u %6s %6s %7s\n",
+		   width, topic->name, info->mapping,
+		   cli_human(capacity, (double)info->capacity, 1024),
+		   info->flags & TORC_MANY ?
+			   (info->flags & TORC_PERSISTENT ? "MP/P" : "MP") :
+			   (info->flags & TORC_PERSISTENT ? "SP/P" : "SP"),
+		   cli_human(messages, (double)info->messages, 1000), rate,
+		   info->publishers, info->subscribers,
+		   cli_human(lag_text, (double)lag, 1024),
+		   cli_human(lost_text, (double)lost, 1000),
+		   cli_human(blocked_text, (double)blocked, 1000));
 }
 
-void stat_table(const struct stat_topic *topics, int count, int verbose)
+void stat_table(struct text *text, const struct stat_topic *topics, int count,
+		int verbose)
 {
 	int width = 4, shown = 0;
 
@@ -128,16 +136,16 @@ void stat_table(const struct stat_topic *topics, int count, int verbose)
 	}
 	if (!shown)
 		return;
-	printf("%-*s %-7s %8s %-4s %8s %6s %4s %4s %6s %6s %7s\n", width,
-	       "NAME", "MAPPING", "CAPACITY", "KIND", "MESSAGES", "RATE",
-	       "PUBS", "SUBS", "LAG", "LOST", "BLOCKED");
+	text_print(text, "%-*s %-7s %8s %-4s %8s %6s %4s %4s %6s %6s %7s\n",
+		   width, "NAME", "MAPPING", "CAPACITY", "KIND", "MESSAGES",
+		   "RATE", "PUBS", "SUBS", "LAG", "LOST", "BLOCKED");
 	for (int i = 0; i < count; i++) {
 		if (!topics[i].topic)
 			continue;
-		print_row(&topics[i], width);
+		print_row(text, &topics[i], width);
 		for (int j = 0; verbose && j < topics[i].participants_count;
 		     j++)
-			print_participant(&topics[i],
+			print_participant(text, &topics[i],
 					  &topics[i].participants[j]);
 	}
 }
@@ -160,7 +168,7 @@ static bool maps_one_of(const char *line, const struct torc_mapped *mapped,
 	return false;
 }
 
-static void print_maps(const struct torc_participant *p,
+static void print_maps(struct text *text, const struct torc_participant *p,
 		       const struct torc_mapped *mapped, int count)
 {
 	char path[48], line[512];
@@ -168,27 +176,27 @@ static void print_maps(const struct torc_participant *p,
 
 	snprintf(path, sizeof(path), "/proc/%d/maps", (int)p->pid);
 	file = fopen(path, "re");
-	printf("  %s slot %-3u pid %d%s\n", p->role == TORC_PUBLISHER ? "pub"
-								      : "sub",
-	       p->slot, (int)p->pid, file ? "" : ": its maps cannot be read");
+	text_print(text, "  %s slot %-3u pid %d%s\n",
+		   p->role == TORC_PUBLISHER ? "pub" : "sub", p->slot,
+		   (int)p->pid, file ? "" : ": its maps cannot be read");
 	while (file && fgets(line, sizeof(line), file))
 		if (maps_one_of(line, mapped, count))
-			printf("    %s", line);
+			text_print(text, "    %s", line);
 	if (file)
 		fclose(file);
 }
 
-int stat_maps(const struct stat_topic *topic)
+int stat_maps(struct text *text, const struct stat_topic *topic)
 {
 	struct torc_mapped mapped[2];
 	int count = torc_topic_mapped(topic->topic, mapped);
 
 	if (count < 0)
 		return count;
-	printf("%s\n", topic->name);
+	text_print(text, "%s\n", topic->name);
 	for (int i = 0; i < topic->participants_count; i++)
 		if (topic->participants[i].alive)
-			print_maps(&topic->participants[i], mapped, count);
+			print_maps(text, &topic->participants[i], mapped, count);
 	return 0;
 }
 
@@ -258,40 +266,37 @@ static void json_created(struct text *text, uint64_t created_ns)
 			   created_ns % 1000000000u);
 }
 
-void stat_json(const struct stat_topic *topic)
+void stat_json(struct text *text, const struct stat_topic *topic)
 {
 	const struct torc_topic_info *info = &topic->info;
-	struct text text = { 0 };
 
-	text_print(&text, "{\"topic\":");
-	json_string(&text, topic->name, strlen(topic->name));
-	text_print(&text, ",\"mapping\":\"%s\",\"type\":", info->mapping);
-	json_string(&text, info->type, strlen(info->type));
-	text_print(&text,
+	text_print(text, "{\"topic\":");
+	json_string(text, topic->name, strlen(topic->name));
+	text_print(text, ",\"mapping\":\"%s\",\"type\":", info->mapping);
+	json_string(text, info->type, strlen(info->type));
+	text_print(text,
 		   ",\"capacity\":%" PRIu64 ",\"message_max\":%" PRIu64
 		   ",\"many\":%s,\"persistent\":%s", info->capacity,
 		   info->message_max,
 		   info->flags & TORC_MANY ? "true" : "false",
 		   info->flags & TORC_PERSISTENT ? "true" : "false");
-	json_created(&text, info->created_ns);
-	text_print(&text,
+	json_created(text, info->created_ns);
+	text_print(text,
 		   ",\"messages\":%" PRIu64 ",\"oldest\":%" PRIu64
 		   ",\"oldest_sequence\":%" PRIu64 ",\"tail\":%" PRIu64,
 		   info->messages, info->oldest, info->oldest_sequence,
 		   info->tail);
 	if (topic->repaired >= 0)
-		text_print(&text, ",\"repaired\":%d", topic->repaired);
+		text_print(text, ",\"repaired\":%d", topic->repaired);
 	if (topic->rate >= 0)
-		text_print(&text, ",\"rate\":%.1f", topic->rate);
+		text_print(text, ",\"rate\":%.1f", topic->rate);
 	else
-		text_print(&text, ",\"rate\":null");
-	text_print(&text,
+		text_print(text, ",\"rate\":null");
+	text_print(text,
 		   ",\"publisher_slots\":%u,\"subscriber_slots\":%u"
 		   ",\"joined\":%" PRIu64, info->publisher_slots,
 		   info->subscriber_slots, info->joined);
-	json_role(&text, topic, TORC_PUBLISHER);
-	json_role(&text, topic, TORC_SUBSCRIBER);
-	text_print(&text, "}\n");
-	fwrite(text.data, 1, text.used, stdout);
-	free(text.data);
+	json_role(text, topic, TORC_PUBLISHER);
+	json_role(text, topic, TORC_SUBSCRIBER);
+	text_print(text, "}\n");
 }

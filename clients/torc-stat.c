@@ -39,6 +39,8 @@ struct stat_run {
 	struct stat_topic *topics;
 	char **patterns;
 	int patterns_count;
+	struct text text;	/* to be printed */
+	int screen;		/* a terminal, drawn over and over */
 	int status;
 };
 
@@ -115,11 +117,22 @@ static int is_named(const struct stat_run *run, const char *name)
 	return 0;
 }
 
+/* The library's last call failed. */
+static void complain(struct stat_run *run, int error)
+{
+	run->status = CLI_FAILED;
+	/* Standard error would be drawn over. */
+	if (run->screen)
+		text_print(&run->text, "%s\n", torc_errmsg());
+	else
+		run->status = cli_failed(error);
+}
+
 /* It failed: say so, unless the topic has only gone meanwhile. */
 static void drop(struct stat_run *run, struct stat_topic *topic, int error)
 {
 	if (error != -ENOENT || is_named(run, topic->name))
-		run->status = cli_failed(error);
+		complain(run, error);
 	topic->topic = torc_topic_close(topic->topic);
 }
 
@@ -127,7 +140,7 @@ static int repair(struct stat_topic *topic)
 {
 	topic->repaired = torc_topic_repair(topic->topic);
 	if (topic->repaired > 0)
-		cli_note("%s: cleared %d away who died", topic->name,
+		cli_note("%s: cleared away %d who had died", topic->name,
 			 topic->repaired);
 	return topic->repaired < 0 ? topic->repaired : 0;
 }
@@ -219,7 +232,7 @@ static void print_all(struct stat_run *run)
 	int r = 0;
 
 	if (!run->json && !run->maps) {
-		stat_table(run->topics, run->names.count,
+		stat_table(&run->text, run->topics, run->names.count,
 			   run->verbose || run->patterns_count);
 		return;
 	}
@@ -227,11 +240,11 @@ static void print_all(struct stat_run *run)
 		if (!run->topics[i].topic)
 			continue;
 		if (run->maps)
-			r = stat_maps(&run->topics[i]);
+			r = stat_maps(&run->text, &run->topics[i]);
 		else
-			stat_json(&run->topics[i]);
+			stat_json(&run->text, &run->topics[i]);
 		if (r)
-			run->status = cli_failed(r);
+			complain(run, r);
 	}
 }
 
@@ -246,6 +259,17 @@ static void close_all(struct stat_run *run)
 	cli_names_free(&run->names);
 }
 
+static void say_none(struct stat_run *run)
+{
+	const char *which = run->patterns_count ? " that match" : "";
+	const char *path = torc_bus_path(run->bus);
+
+	if (run->screen)
+		text_print(&run->text, "no topics%s on bus %s\n", which, path);
+	else
+		cli_note("no topics%s on bus %s", which, path);
+}
+
 /* One look at all that is there now; how many topics that was. */
 static int show(struct stat_run *run)
 {
@@ -256,23 +280,27 @@ static int show(struct stat_run *run)
 		run->status = cli_failed(r);
 		return 0;
 	}
+	run->text.used = 0;
 	count = run->names.count;
 	if (!count)
-		cli_note("no topics%s on bus %s", run->patterns_count ?
-			 " that match" : "", torc_bus_path(run->bus));
+		say_none(run);
 	else if (!look_at_all(run))
 		print_all(run);
 	close_all(run);
+	/* None if a signal came first: what was drawn last stays. */
+	if (!run->text.used)
+		return count;
+	if (run->screen)
+		stat_screen(&run->text);
+	else
+		fwrite(run->text.data, 1, run->text.used, stdout);
 	return count;
 }
 
 static void watch(struct stat_run *run)
 {
-	/* Home, and clear: as top does. */
-	const char *clear = isatty(STDOUT_FILENO) ? "\033[H\033[J" : "";
-
+	run->screen = !run->json && isatty(STDOUT_FILENO);
 	while (!cli_stopping() && !ferror(stdout)) {
-		fputs(clear, stdout);
 		/* Measuring takes the interval. */
 		if (!show(run) || run->interval_ns <= 0)
 			cli_sleep(CLI_SECOND);
@@ -343,6 +371,7 @@ int main(int argc, char **argv)
 		watch(&run);
 	else
 		show(&run);
+	free(run.text.data);
 	torc_bus_close(run.bus);
 	r = cli_close_stdout();
 	return run.status ? run.status : r;

@@ -414,7 +414,7 @@ repair() {
 	kill -KILL "$sub"
 	wait "$sub" 2>/dev/null
 	run 0 torc-stat t && says out dead &&
-		run 0 torc-stat --repair t && says err "t: cleared 1 away" &&
+		run 0 torc-stat --repair t && says err "t: cleared away 1 who had died" &&
 		! grep -q dead out && let_go &&
 		# Too young for torc-rm --stale.
 		rm -f "$TORC_DIR"/.*.bell
@@ -442,6 +442,39 @@ show() {
 	fi
 	run 1 torc-stat nothing && says err "nothing: no such topic" &&
 		run 0 torc-stat 'no*' && let_go && finish $pid 0
+}
+
+# watch_until TEXT OPTION...: torc-stat --watch on a terminal of 6 lines, until it
+# has shown that; what it wrote is in typed.
+watch_until() {
+	local text=$1
+	shift
+	rm -f number
+	start script -qec "stty rows 6 cols 40; echo \$\$ >number
+		exec torc-stat --watch --interval=20ms $*" /dev/null \
+		>typed 2>script.err </dev/null &
+	started
+	until_true 'grep -qF -- "$text" typed' || return
+	kill -INT "$(cat number)"
+	finish $pid 0
+}
+
+define watch "--watch draws what a terminal has room for, and leaves it there"
+watch() {
+	local i screen
+
+	command -v script >/dev/null || { skip="no script"; return 0; }
+	for i in 1 2 3 4 5 6 7; do
+		run 0 torc-pub --persistent --capacity=4K -m x "w/$i" || return
+	done
+	watch_until "and 4 more lines" || return
+	screen=$(tr -d '\r' <typed)
+	screen=${screen##*$'\033[H'}
+	[[ $screen == *NAME*w/1*w/3*"4 more lines"* ]] &&
+		[ "$(wc -l <<<"$screen")" = 6 ] &&
+		watch_until '"w/7"' --json && ! grep -q $'\033' typed &&
+		watch_until "no topics that match" "'x*'" &&
+		run 0 torc-rm 'w/*'
 }
 
 define rm_topics "torc-rm removes topics; --stale only those where nobody takes part"
