@@ -115,9 +115,8 @@ int torc_memory_apply(struct torc_topic *topic, enum torc_access access,
 
 unsigned int torc_memory_got(const struct torc_topic *topic)
 {
-	unsigned int got = topic->memory;
-
-	if (!topic->huge && (topic->mapping->disk || !advice_is_taken()))
-		got &= ~TORC_MEMORY_HUGE;
-	return got;
+	if (!(topic->memory & TORC_MEMORY_HUGE) || topic->huge ||
+	    (!topic->mapping->disk && advice_is_taken()))
+		return topic->memory;
+	return topic->memory & ~TORC_MEMORY_HUGE;
 }

@@ -38,15 +38,25 @@ static uint64_t own_pid_namespace(void)
 	return strcmp(self, pid) ? 0 : namespace_at("/proc/self/ns/pid");
 }
 
+/* Fields of /proc/PID/stat behind the third, the state; proc(5). */
+#define FIELD_THREADS	17
+#define FIELD_START	19
+
+/* Not by sscanf(), which has 50 KiB of the C library resident for it. */
+static uint64_t field(const char *state, int number)
+{
+	while (state && number--)
+		state = strchr(state + 1, ' ');
+	return state ? strtoull(state, NULL, 10) : 0;
+}
+
 /*
- * Field 22 of /proc/PID/stat; 0 if it cannot be read or the process ended.
+ * When a process was started; 0 if that cannot be read or it ended.
  * *@ret_state is what it does then: R, S, T ...
  */
 static uint64_t start_time_of(uint32_t pid, char *ret_state)
 {
 	char path[32], text[512], *p;
-	unsigned long long start = 0;
-	long threads = 0;
 	ssize_t n;
 	int fd;
 
@@ -61,14 +71,13 @@ static uint64_t start_time_of(uint32_t pid, char *ret_state)
 	text[n] = '\0';
 	/* The command may hold anything, also ") ". */
 	p = strrchr(text, ')');
-	if (!p || sscanf(p + 1,
-			 " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u "
-			 "%*d %*d %*d %*d %ld %*d %llu",
-			 ret_state, &threads, &start) != 3 ||
-	    *ret_state == 'X')
+	if (!p || p[1] != ' ' || !p[2] || p[2] == 'X')
 		return 0;
+	p += 2;
+	*ret_state = *p;
 	/* A main thread that ended leaves a zombie while others run. */
-	return *ret_state == 'Z' && threads <= 1 ? 0 : start;
+	return *p == 'Z' && field(p, FIELD_THREADS) <= 1 ?
+		       0 : field(p, FIELD_START);
 }
 
 void torc_process_self(struct torc_process *ret)
