@@ -8,21 +8,19 @@
 #include "mapping.h"
 
 /*
- * What the locks object of a topic on a disk says: when, and of which file, it is
- * true that who has no lock is dead.
+ * Note in the locks of a new topic, which are held, of which boot they are.  All
+ * of its ring, open as @ring_fd, is on the disk then.
  */
-struct torc_disk_state {
-	unsigned char boot[16];	/* the machine's boot ID */
-	uint64_t inode;		/* of the ring: a copy is not what it is of */
-	uint64_t kept, dropped;	/* when it was last reopened after a crash:
-				   messages, and bytes */
+int torc_disk_state_write(struct torc_topic *topic, int ring_fd);
+
+enum torc_disk_age {
+	TORC_DISK_COPY,		/* its parts are another file's, or gone */
+	TORC_DISK_EARLIER,	/* the machine was started since */
+	TORC_DISK_CURRENT,	/* who has no lock is dead */
 };
 
-/* Write it, for the ring @ring_fd, all of which is on the disk then. */
-int torc_disk_state_write(struct torc_topic *topic, int locks_fd, int ring_fd);
-
-/* False if it was used before the machine was last started, or is a copy. */
-bool torc_disk_is_current(struct torc_topic *topic);
+/* How old an open topic is, an enum torc_disk_age; or -errno. */
+int torc_disk_judge(struct torc_topic *topic);
 
 /* Write out what @topic's ring holds, and wait for it; -errno. */
 int torc_disk_sync(const struct torc_topic *topic);

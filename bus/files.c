@@ -14,7 +14,6 @@
  * both for writing.
  */
 #include "files.h"
-#include "disk.h"
 #include "lock.h"
 
 #include <fcntl.h>
@@ -223,39 +222,51 @@ int torc_files_make_locks(struct torc_topic *topic, const unsigned char id[16],
 	return r;
 }
 
-static int link_ring(struct torc_topic *topic, const unsigned char id[16],
-		     bool replace)
+/* Give the ring @fd, which is whole, its name. */
+static int link_ring(struct torc_topic *topic, int fd, bool replace)
 {
-	int r = 0, fd, bus_fd = topic->place.bus->fd;
+	const struct torc_bus *bus = topic->place.bus;
 	char part[FILE_NAME_MAX];
 
-	fd = torc_part_open(bus_fd, id, "ring", O_RDONLY);
-	if (fd < 0)
-		return fd;
-	part_name(id, "ring", part);
+	part_name(topic->constants.id, "ring", part);
+	if (renameat2(bus->fd, part, bus->fd, topic->place.file,
+		      replace ? 0 : RENAME_NOREPLACE))
+		return torc_fail(-errno, "%s: cannot link it on bus %s: %s",
+				 topic->name, bus->path,
+				 strerrordesc_np(errno));
 	if (topic->mapping->disk)
-		r = torc_disk_state_write(topic, topic->forkable.fds[0], fd);
-	if (!r && renameat2(bus_fd, part, bus_fd, topic->place.file,
-			    replace ? 0 : RENAME_NOREPLACE))
-		r = -errno;
-	if (r) {
-		close(fd);
-		return r;
-	}
-	if (topic->mapping->disk)
-		fsync(bus_fd);
+		fsync(bus->fd);
 	topic->fd = fd;
 	return 0;
+}
+
+/* Its parts are there, and mapped. */
+static int complete(struct torc_topic *topic, const struct torc_filling *filling,
+		    void *ring, void *cursors)
+{
+	int r, fd = torc_part_open(topic->place.bus->fd, topic->constants.id,
+				   "ring", O_RDONLY);
+
+	if (fd < 0)
+		return explain_making(topic, fd);
+	torc_ring_format(&topic->constants, ring, cursors);
+	r = filling->fill ? filling->fill(topic, fd, ring, cursors,
+					  filling->context)
+			  : 0;
+	r = r ? explain_making(topic, r)
+	      : link_ring(topic, fd, filling->replace);
+	if (r)
+		close(fd);
+	return r;
 }
 
 int torc_files_make(struct torc_topic *topic,
 		    const struct torc_constants_shm *constants,
 		    const struct torc_filling *filling)
 {
-	const struct torc_bus *bus = topic->place.bus;
 	const unsigned char *id = constants->id;
+	int r, bus_fd = topic->place.bus->fd;
 	void *ring = NULL, *cursors = NULL;
-	int r;
 
 	r = torc_files_make_locks(topic, id, &filling->ring);
 	if (r)
@@ -266,34 +277,24 @@ int torc_files_make(struct torc_topic *topic,
 		r = make_part(topic, id, "ring", constants->ring_size,
 			      &filling->ring, &ring);
 	if (!r) {
-		torc_ring_format(constants, ring, cursors);
 		topic->constants = *constants;
-		if (filling->fill)
-			r = filling->fill(constants, ring, cursors,
-					  filling->context);
-	}
-	if (!r) {
-		r = link_ring(topic, id, filling->replace);
-		if (r)
-			r = torc_fail(r, "%s: cannot link it on bus %s: %s",
-				      topic->name, bus->path,
-				      strerrordesc_np(-r));
+		r = complete(topic, filling, ring, cursors);
 	}
 	if (ring)
 		munmap(ring, constants->ring_size);
 	if (cursors)
 		munmap(cursors, constants->cursors_size);
 	if (r) {
-		remove_part(bus->fd, id, "ring");
-		remove_part(bus->fd, id, "cursors");
-		remove_part(bus->fd, id, "locks");
+		remove_part(bus_fd, id, "ring");
+		remove_part(bus_fd, id, "cursors");
+		remove_part(bus_fd, id, "locks");
 	}
 	return r;
 }
 
 int torc_files_create(struct torc_topic *topic, const char *rest,
-			const struct torc_constants_shm *constants,
-			const struct torc_topic_options *options)
+		      const struct torc_constants_shm *constants,
+		      const struct torc_topic_options *options)
 {
 	struct torc_filling filling = { .replace = false };
 

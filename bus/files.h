@@ -26,8 +26,11 @@ int torc_permit(const struct torc_topic *topic, int fd,
 
 /* How the files of a new ring are to be. */
 struct torc_filling {
-	/* What the new ring shall hold, @ring and @cursors being mapped. */
-	int (*fill)(const struct torc_constants_shm *constants, void *ring,
+	/*
+	 * Have in the new ring, open as @ring_fd, what it is to hold when it gets
+	 * its name; @ring and @cursors are mapped.  NULL: nothing.
+	 */
+	int (*fill)(struct torc_topic *topic, int ring_fd, void *ring,
 		    void *cursors, void *context);
 	void *context;
 	struct torc_permissions ring, cursors;

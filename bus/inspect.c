@@ -10,7 +10,7 @@
  * two are the messages of the moment when copying began.
  */
 #include "disk.h"
-#include "participants.h"
+#include "owners.h"
 #include "salvage.h"
 #include "topic.h"
 
@@ -233,7 +233,7 @@ int torc_topic_dump(struct torc_topic *topic,
 					       O_RDWR);
 	in.all_dead = in.locks_fd == -ENOENT;
 	if (topic->constants.flags & TORC_RING_CHECKED &&
-	    !torc_disk_is_current(topic))
+	    torc_disk_judge(topic) != TORC_DISK_CURRENT)
 		r = dump_rest(&in, &dump, each, context);
 	else
 		r = dump_moment(&in, &dump, each, context);

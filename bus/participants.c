@@ -1,86 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who takes part in a topic, who of them lives, and how far the topic has come:
- * read from the ring and the locks, while participants go on.
+ * Who takes part in a topic, and how far it has come: read from the ring and the
+ * locks, while participants go on.
  */
 #include "lock.h"
-#include "participants.h"
 #include "memory.h"
+#include "owners.h"
 #include "topic.h"
 
 #include <fcntl.h>
 #include <unistd.h>
-
-/* ---- Alive or dead ------------------------------------------------------ */
-
-/*
- * Dead is whose lock is free and whose process is gone: closefrom() and the like
- * drop the locks of the living.
- */
-static int owner_alive(int fd, uint64_t lock, const struct torc_process *owner)
-{
-	int locked, lives;
-
-	if (!owner->pid)
-		return 0;
-	locked = fd < 0 ? -1 : torc_lock_probe(fd, lock);
-	if (locked == 1)
-		return 1;
-	lives = torc_process_alive(owner);
-	return lives == -1 && locked == 0 ? 0 : lives;
-}
-
-static struct torc_process publisher_owner(const struct torc_ring *ring,
-					   uint32_t slot)
-{
-	struct torc_publisher_slot_shm *shm = torc_publisher_slot(ring, slot);
-
-	return (struct torc_process){
-		.pid = torc_load_acquire(&shm->pid),
-		.start_time = torc_load_relaxed(&shm->start_time),
-		.pid_namespace = torc_load_relaxed(&shm->pid_namespace),
-	};
-}
-
-static struct torc_process subscriber_owner(const struct torc_ring *ring,
-					    uint32_t slot)
-{
-	struct torc_subscriber_slot_shm *shm = torc_subscriber_slot(ring, slot);
-
-	return (struct torc_process){
-		.pid = torc_load_acquire(&shm->pid),
-		.start_time = torc_load_relaxed(&shm->start_time),
-		.pid_namespace = torc_load_relaxed(&shm->pid_namespace),
-	};
-}
-
-int torc_publisher_alive(const struct torc_ring *ring, int fd, uint32_t slot)
-{
-	const struct torc_process owner = publisher_owner(ring, slot);
-
-	return owner_alive(fd, TORC_LOCK_PUBLISHER + slot, &owner);
-}
-
-int torc_subscriber_alive(const struct torc_ring *ring, int fd, uint32_t slot)
-{
-	const struct torc_process owner = subscriber_owner(ring, slot);
-
-	return owner_alive(fd, TORC_LOCK_SUBSCRIBER + slot, &owner);
-}
-
-int torc_publisher_present(const struct torc_ring *ring, uint32_t slot)
-{
-	const struct torc_process owner = publisher_owner(ring, slot);
-
-	return owner.pid ? torc_process_alive(&owner) : 0;
-}
-
-int torc_subscriber_present(const struct torc_ring *ring, uint32_t slot)
-{
-	const struct torc_process owner = subscriber_owner(ring, slot);
-
-	return owner.pid ? torc_process_alive(&owner) : 0;
-}
 
 /* ---- Messages ---------------------------------------------------------- */
 
@@ -131,7 +60,7 @@ static void fill_publisher(const struct torc_ring *ring, int fd, uint32_t i,
 			   struct torc_participant *p)
 {
 	struct torc_publisher_slot_shm *shm = torc_publisher_slot(ring, i);
-	const struct torc_process owner = publisher_owner(ring, i);
+	const struct torc_process owner = torc_publisher_owner(ring, i);
 
 	*p = (struct torc_participant){
 		.role = TORC_PUBLISHER,
@@ -149,7 +78,7 @@ static void fill_subscriber(const struct torc_ring *ring, int fd, uint32_t i,
 			    struct torc_participant *p)
 {
 	struct torc_subscriber_slot_shm *shm = torc_subscriber_slot(ring, i);
-	const struct torc_process owner = subscriber_owner(ring, i);
+	const struct torc_process owner = torc_subscriber_owner(ring, i);
 	uint32_t state = torc_load_relaxed(&shm->state);
 	uint64_t cursor = torc_load_relaxed(&shm->cursor);
 

@@ -7,7 +7,7 @@
 #include "check.h"
 #include "disk.h"
 #include "lock.h"
-#include "participants.h"
+#include "owners.h"
 #include "repair.h"
 
 #include <fcntl.h>

@@ -6,7 +6,7 @@
  */
 #include "bell.h"
 #include "lock.h"
-#include "participants.h"
+#include "owners.h"
 #include "repair.h"
 #include "wait.h"
 

@@ -1,103 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages on a disk: a check word for each, and finding those that are intact
- * in a file that the machine left in the midst of writing.
- *
- * Pages reach the disk in any order, and one may be there from before the last
- * lap.  So nothing in the file is believed but a message whose check word, which
- * lies elsewhere (behind the records, a word for each 16 bytes of them), fits
- * its position, header and payload.  That takes neither an order of writing nor
- * a log.  The check is against accidents, not against forgery.
+ * Finding the messages that are intact in a file that the machine left in the
+ * midst of writing.  Nothing in it is believed but a message that fits its check
+ * word.
  */
-#include "check.h"
 #include "salvage.h"
 
-#include <string.h>
-
-#define MIX 0x9e3779b97f4a7c15ull	/* 2^64 over the golden ratio */
-
-static inline uint64_t mix(uint64_t hash, uint64_t word)
-{
-	hash = (hash ^ word) * MIX;
-	return hash ^ hash >> 29;
-}
-
-/* Lap and hash: what stands in the check word of a message. */
-static uint64_t check_word(const struct torc_ring *ring, uint64_t position,
-			   uint64_t header)
-{
-	const unsigned char *payload =
-		(const unsigned char *)(torc_header_at(ring, position) + 1);
-	size_t length = torc_header_length(header), i;
-	uint64_t hash = mix(mix(MIX, position), header), word;
-
-	for (i = 0; i + sizeof(word) <= length; i += sizeof(word)) {
-		memcpy(&word, payload + i, sizeof(word));
-		hash = mix(hash, word);
-	}
-	word = 0;
-	memcpy(&word, payload + i, length - i);
-	hash = mix(mix(hash, word), length);
-	return position / ring->capacity << 32 | hash >> 32;
-}
-
-static uint64_t *checks_of(const struct torc_ring *ring)
-{
-	return (uint64_t *)(void *)(ring->data + ring->capacity);
-}
-
-static uint64_t *check_at(const struct torc_ring *ring, uint64_t position)
-{
-	return checks_of(ring) +
-	       (position & ring->mask) / TORC_RECORD_ALIGN;
-}
-
-void torc_check_note(const struct torc_ring *ring, uint64_t position,
-		     uint64_t header)
-{
-	torc_store_relaxed(check_at(ring, position),
-			   check_word(ring, position, header));
-}
-
-void torc_check_note_batch(const struct torc_ring *ring, uint64_t begin,
-			   uint64_t end, uint64_t header)
-{
-	uint64_t size;
-
-	/* What stands in the ring may be anything. */
-	for (uint64_t p = begin; p < end; p += size) {
-		if (p != begin)
-			header = torc_load_relaxed(torc_header_at(ring, p));
-		size = torc_record_extent(ring, p, header);
-		if (!size)
-			return;
-		if (torc_header_kind(header) == TORC_RECORD_MESSAGE)
-			torc_check_note(ring, p, header);
-	}
-}
-
-/* Bytes of the record at @position, if it is an intact message; else 0. */
-static uint64_t check_message(const struct torc_ring *ring, uint64_t position)
-{
-	uint64_t header = *torc_header_at(ring, position), size;
-
-	if (torc_header_kind(header) != TORC_RECORD_MESSAGE)
-		return 0;
-	size = torc_record_extent(ring, position, header);
-	if (size && *check_at(ring, position) !=
-			    check_word(ring, position, header))
-		size = 0;
-	return size;
-}
-
-/* ---- Finding ------------------------------------------------------------ */
+#include "check.h"
 
 /* The position of check word @i, whose upper bits are those next to @near. */
 static uint64_t position_of(const struct torc_ring *ring, uint64_t i,
 			    uint64_t near)
 {
 	uint64_t lap = near / ring->capacity;
-	uint32_t low = (uint32_t)(checks_of(ring)[i] >> 32);
+	uint32_t low = (uint32_t)(torc_checks(ring)[i] >> 32);
 
 	lap += (uint64_t)(int64_t)(int32_t)(low - (uint32_t)lap);
 	return lap * ring->capacity + i * TORC_RECORD_ALIGN;
@@ -111,7 +27,7 @@ static uint64_t newest_end(const struct torc_ring *ring, uint64_t tail)
 
 	for (uint64_t i = 0; i < ring->capacity / TORC_RECORD_ALIGN; i++) {
 		position = position_of(ring, i, tail);
-		size = check_message(ring, position);
+		size = torc_check_message(ring, position);
 		if (!size || (found &&
 			      torc_distance(position + size, end) <= 0))
 			continue;
@@ -128,7 +44,7 @@ static uint64_t torn_end(const struct torc_ring *ring, uint64_t end)
 
 	for (uint64_t i = 0; i < ring->capacity / TORC_RECORD_ALIGN; i++) {
 		position = position_of(ring, i, end);
-		if (!checks_of(ring)[i] ||
+		if (!torc_checks(ring)[i] ||
 		    position - end >= ring->window - ring->record_max)
 			continue;
 		header = *torc_header_at(ring, position);
@@ -202,7 +118,7 @@ void torc_salvage_find(const struct torc_ring *ring, uint64_t first,
 			found.sequence = count - found.messages;
 			numbered = true;
 		}
-		size = check_message(ring, p);
+		size = torc_check_message(ring, p);
 		if (size && size <= found.end - p) {
 			found.messages++;
 			continue;
@@ -227,7 +143,7 @@ int torc_salvage_each(const struct torc_ring *ring,
 	int r = 0;
 
 	for (uint64_t p = found->begin; p != found->end && !r; p += size) {
-		size = check_message(ring, p);
+		size = torc_check_message(ring, p);
 		if (!size || size > found->end - p) {
 			size = TORC_RECORD_ALIGN;
 			continue;

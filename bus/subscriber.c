@@ -5,7 +5,7 @@
 #include "subscriber.h"
 
 #include "lock.h"
-#include "participants.h"
+#include "owners.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who takes part in a topic.
+ * Whose a slot is, and whether they live.
  */
-#ifndef BUS_PARTICIPANTS_H
-#define BUS_PARTICIPANTS_H
+#ifndef BUS_OWNERS_H
+#define BUS_OWNERS_H
 
-#include "internal.h"
+#include "process.h"
+
+/* Who signed a slot; pid 0: nobody. */
+struct torc_process torc_publisher_owner(const struct torc_ring *ring,
+					 uint32_t slot);
+struct torc_process torc_subscriber_owner(const struct torc_ring *ring,
+					  uint32_t slot);
 
 /*
  * Is the publisher or the subscriber in a slot alive?  @fd: a description of the
@@ -23,4 +29,4 @@ int torc_subscriber_alive(const struct torc_ring *ring, int fd, uint32_t slot);
 int torc_publisher_present(const struct torc_ring *ring, uint32_t slot);
 int torc_subscriber_present(const struct torc_ring *ring, uint32_t slot);
 
-#endif /* BUS_PARTICIPANTS_H */
+#endif /* BUS_OWNERS_H */
