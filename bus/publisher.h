@@ -5,7 +5,7 @@
 #ifndef BUS_PUBLISHER_H
 #define BUS_PUBLISHER_H
 
-#include "bell.h"
+#include "ringer.h"
 #include "topic.h"
 #include "wait.h"
 

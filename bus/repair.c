@@ -4,7 +4,7 @@
  * How a claim is mended is the ring's (torc/repair.h); here is who is dead, and
  * that they stay so meanwhile.
  */
-#include "bell.h"
+#include "ringer.h"
 #include "lock.h"
 #include "owners.h"
 #include "repair.h"

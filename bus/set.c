@@ -14,6 +14,7 @@
  * set to when it will look after what may have been lost by a death.
  */
 #include "bell.h"
+#include "seat.h"
 #include "set.h"
 #include "wait.h"
 
@@ -400,7 +401,8 @@ int torc_set_add(struct torc_set *set, struct torc_subscriber *sub, void *data)
 				 "has a descriptor, already",
 				 seat->topic->name);
 	r = seat->topic->mapping->ring
-		    ? torc_bell_wire(&set->bell, seat, epoll_fd(set))
+		    ? torc_bell_wire(&set->bell, seat->topic,
+				     seat->subscription, epoll_fd(set))
 		    : torc_bell_hang(&set->bell, seat->topic->place.bus,
 				     epoll_fd(set));
 	if (r)

@@ -8,6 +8,8 @@
  * files and addresses that are not what they say.
  */
 #include "bell.h"
+#include "ringer.h"
+#include "seat.h"
 #include "topic.h"
 
 #include "fixture.h"
