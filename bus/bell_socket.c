@@ -29,7 +29,8 @@
 
 void torc_bell_file(uint64_t number, char file[TORC_BELL_FILE])
 {
-	snprintf(file, TORC_BELL_FILE, ".%016llx.bell", (unsigned long long)number);
+	snprintf(file, TORC_BELL_FILE, ".%016llx.bell",
+		 (unsigned long long)number);
 }
 
 /* The address of a path below the descriptor @fd, or of @fd itself. */

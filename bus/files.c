@@ -419,7 +419,8 @@ static int map_object(struct torc_topic *topic, enum torc_object object,
 				? topic->constants.ring_size
 				: topic->constants.cursors_size;
 	struct stat st;
-	int r, fd = torc_files_describe(topic, object, writable ? O_RDWR : O_RDONLY);
+	int r, fd = torc_files_describe(topic, object,
+					writable ? O_RDWR : O_RDONLY);
 
 	if (fd < 0)
 		return fd;

@@ -244,7 +244,7 @@ int torc_topic_dump(struct torc_topic *topic,
 	if (unusable)
 		r = unusable;
 	if (r == -EPROTO)
-		return torc_fail(r, "%s: the ring is damaged", topic->name);
+		return torc_ring_error(topic, r);
 	if (r == -EBUSY)
 		return torc_fail(r, "%s: its publishers overwrite it faster "
 				 "than it can be copied", topic->name);

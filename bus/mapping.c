@@ -22,6 +22,14 @@ int torc_topic_refused(const struct torc_topic *topic, enum torc_access access)
 			 access == TORC_ACCESS_PUBLISH ? "publish to" : "read");
 }
 
+int torc_ring_error(const struct torc_topic *topic, int error)
+{
+	if (error != -EPROTO)
+		return error;
+	return torc_fail(error, "%s: the ring is damaged; remove it and make it "
+			 "anew", topic->name);
+}
+
 int torc_truncated(const struct torc_topic *topic)
 {
 	return torc_fail(-EPROTO, "%s: somebody truncated it; remove it and "

@@ -130,6 +130,8 @@ struct torc_mapping {
 /* -EACCES: @access to the topic is not permitted. */
 int torc_topic_refused(const struct torc_topic *topic, enum torc_access access);
 
+/* What the ring's code returned, and why if the ring is damaged. */
+int torc_ring_error(const struct torc_topic *topic, int error);
 /* -EPROTO, and why. */
 int torc_truncated(const struct torc_topic *topic);
 /* What a call returns whose handle is of no use any more: @forkable->unusable. */

@@ -201,7 +201,7 @@ int torc_topic_get_info(struct torc_topic *topic,
 		return r;
 	r = count_messages(&topic->view.ring, &oldest, &newest);
 	if (r)
-		return torc_fail(r, "%s: the ring is damaged", topic->name);
+		return torc_ring_error(topic, r);
 	*ret_info = (struct torc_topic_info){
 		.mapping = topic->mapping->name,
 		.type = c->type,

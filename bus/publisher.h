@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A publisher: publisher.c publishes, room.c is for when that finds no room.
+ * A publisher: pub_open.c opens it, publisher.c publishes, room.c is for when that
+ * finds no room, pub_disk.c for topics on a disk.
  */
 #ifndef BUS_PUBLISHER_H
 #define BUS_PUBLISHER_H
@@ -66,5 +67,24 @@ struct torc_attempt {
  * call shall return.
  */
 int torc_pub_make_room(struct torc_attempt *attempt);
+
+/* ---- pub_disk.c ----------------------------------------------------------- */
+
+/* From now on messages have check words, and are written out. */
+void torc_pub_open_on_disk(struct torc_publisher *pub);
+
+/* Before the reserved message of @length bytes is committed. */
+void torc_pub_note_check(struct torc_publisher *pub, size_t length);
+
+/*
+ * Publish a batch, its check words noted before the commit.  As
+ * torc_sp_publish_batch(); *@ret_bytes are those of its records.
+ */
+int torc_pub_publish_checked(struct torc_publisher *pub,
+			     const struct torc_span *messages, int count,
+			     uint64_t *ret_bytes);
+
+/* After a commit of so many bytes: write it out, if it is time to. */
+int torc_pub_sync_committed(struct torc_publisher *pub, uint64_t bytes);
 
 #endif /* BUS_PUBLISHER_H */

@@ -178,14 +178,12 @@ int torc_topic_repair(struct torc_topic *topic)
 	torc_forkable_add(&forkable);
 	r = torc_describe_locks(topic, &forkable);
 	if (!r)
-		r = repair_all(&repairer);
+		r = torc_ring_error(topic, repair_all(&repairer));
 	if (r > 0)
 		wake_all(topic, &view.ring);
 	if (forkable.unusable)
 		r = torc_unusable(&forkable, topic);
 	torc_forkable_remove(&forkable);
 	torc_topic_unmap(topic, &view);
-	if (r == -EPROTO)
-		return torc_fail(r, "%s: the ring is damaged", topic->name);
 	return r;
 }

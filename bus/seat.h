@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A subscriber as a set sees it; subscriber.c and sub_wait.c.
+ * A subscriber as a set sees it (sub_look.c).
  */
 #ifndef BUS_SEAT_H
 #define BUS_SEAT_H

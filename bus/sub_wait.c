@@ -5,22 +5,6 @@
  */
 #include "subscriber.h"
 
-bool torc_sub_ready(struct torc_subscriber *sub)
-{
-	struct torc_consumer *c = &sub->consumer;
-	struct torc_message message;
-	int r;
-
-	/* What was peeked and not released is still the next message. */
-	if (c->next != c->cursor || sub->forkable.unusable)
-		return true;
-	r = torc_consumer_peek(c, &message);
-	/* The caller has peeked nothing: there is nothing to be released. */
-	c->next = c->cursor;
-	c->next_count = c->count;
-	return r != -EAGAIN;
-}
-
 struct subs {
 	struct torc_subscriber *const *subs;
 	int count;
@@ -66,10 +50,13 @@ static int any_sleep(void *context, uint64_t ns)
 	uint32_t *words[TORC_WORDS_MAX];
 	int count = 0;
 
-	while (count < subs->count && subs->subs[count]->room_word &&
-	       subs->subs[count]->topic->mapping->sleep == topic->mapping->sleep) {
-		words[count] = &subs->subs[count]->view.ring.cursors->data_word;
-		count++;
+	for (; count < subs->count; count++) {
+		const struct torc_subscriber *sub = subs->subs[count];
+
+		if (!sub->room_word ||
+		    sub->topic->mapping->sleep != topic->mapping->sleep)
+			break;
+		words[count] = &sub->view.ring.cursors->data_word;
 	}
 	return torc_sleep(topic, words, count == subs->count ? count : 0, ns,
 			  any_ready, context);

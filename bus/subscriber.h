@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A subscriber: subscriber.c receives, sub_wait.c waits for something to receive.
+ * A subscriber: sub_open.c opens it, subscriber.c receives, sub_look.c looks whether
+ * there is something to receive, and sub_wait.c waits for it.
  */
 #ifndef BUS_SUBSCRIBER_H
 #define BUS_SUBSCRIBER_H

@@ -328,8 +328,7 @@ int torc_topic_attach(struct torc_topic *topic, enum torc_access access,
 		r = -EPROTO;
 	if (r) {
 		torc_topic_unmap(topic, &view);
-		return torc_fail(-EPROTO, "%s: the ring is damaged; remove it "
-				 "and make it anew", topic->name);
+		return torc_ring_error(topic, -EPROTO);
 	}
 	if (access != TORC_ACCESS_LOOK)
 		r = torc_memory_apply(topic, access, &view);
