@@ -6,7 +6,7 @@
 
 #include "lock.h"
 #include "owners.h"
-#include "repair.h"
+#include "repairer.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A publisher: pub_open.c opens it, publisher.c publishes, room.c is for when that
- * finds no room, pub_disk.c for topics on a disk.
+ * A publisher: pub_open.c opens it, pub_publish.c publishes, pub_room.c is for when
+ * that finds no room, pub_disk.c for topics on a disk.
  */
 #ifndef BUS_PUBLISHER_H
 #define BUS_PUBLISHER_H
@@ -39,7 +39,7 @@ struct torc_publisher {
 	uint64_t unsynced;		/* ASYNC: bytes; INTERVAL: whether any */
 };
 
-/* ---- room.c ------------------------------------------------------------- */
+/* ---- pub_room.c ---------------------------------------------------------- */
 
 /* Wake subscribers that sleep; 0, for callers that end with it. */
 int torc_pub_wake_subscribers(struct torc_publisher *pub);
@@ -51,7 +51,7 @@ int torc_pub_mend(struct torc_publisher *pub);
 struct torc_attempt {
 	struct torc_publisher *pub;
 	uint64_t needed;	/* bytes of payload */
-	/* room.c's */
+	/* pub_room.c's */
 	struct torc_waiting waiting;
 	bool begun;
 	uint64_t stalled_since;	/* EVICT: when the cursor last moved */

@@ -7,7 +7,7 @@
 #include "ringer.h"
 #include "lock.h"
 #include "owners.h"
-#include "repair.h"
+#include "repairer.h"
 #include "wait.h"
 
 #include <fcntl.h>

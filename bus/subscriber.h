@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A subscriber: sub_open.c opens it, subscriber.c receives, sub_look.c looks whether
- * there is something to receive, and sub_wait.c waits for it.
+ * A subscriber: sub_open.c opens it, sub_look.c looks whether there is something to
+ * receive, sub_wait.c waits for it, and sub_receive.c receives.
  */
 #ifndef BUS_SUBSCRIBER_H
 #define BUS_SUBSCRIBER_H

@@ -4,7 +4,7 @@
  * there is some.  See publisher.h.
  */
 #include "publisher.h"
-#include "repair.h"
+#include "repairer.h"
 
 /* Ask who is dead no more often than this while there is no room. */
 #define LOOK_AFTER_NS 1000000u

@@ -2,8 +2,8 @@
 /*
  * Clearing away what the dead left.
  */
-#ifndef BUS_REPAIR_H
-#define BUS_REPAIR_H
+#ifndef BUS_REPAIRER_H
+#define BUS_REPAIRER_H
 
 #include "topic.h"
 
@@ -23,4 +23,4 @@ int torc_repair_claims(struct torc_repairer *repairer);
 /* Free a subscriber's slot if it died; true if so. */
 bool torc_repair_subscriber(struct torc_repairer *repairer, uint32_t slot);
 
-#endif /* BUS_REPAIR_H */
+#endif /* BUS_REPAIRER_H */
