@@ -105,9 +105,9 @@ struct torc_driver_wait {
 /*
  * On control.  -EEXIST, -EINVAL, -ENOMEM, -ENOSPC (too many topics, or a ring of
  * this capacity does not fit into the memory of the caller), -E2BIG (more memory
- * than a topic of the caller may take), -EDQUOT (than all of its user's may),
- * -EFAULT (memory that cannot be pinned).  What was made stays at least until this
- * description of control is closed, which makes no more than one.
+ * than a topic of the caller may take), -EDQUOT (than all of its user's may, or more
+ * topics), -EFAULT (memory that cannot be pinned).  What was made stays at least until
+ * this description of control is closed, which makes no more than one.
  */
 #define TORC_IOC_CREATE		_IOW('T', 0xc0, struct torc_driver_create)
 /* -ENOENT, -EPERM (neither its owner nor CAP_SYS_ADMIN).  Whoever has it open goes on. */

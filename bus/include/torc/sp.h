@@ -192,7 +192,8 @@ torc_sp_make_room(struct torc_sp *sp, uint64_t end)
 
 	/* The producer wrote these marks itself: relaxed. */
 	floor = torc_load_relaxed(&marks[target % TORC_MARKS].position);
-	while (target != sp->noted &&
+	/* Where others may write the marks, there may be more than the table has. */
+	while (target != sp->noted && target - sp->floor < TORC_MARKS &&
 	       torc_distance(torc_load_relaxed(
 				     &marks[target % TORC_MARKS].position),
 			     needed) < 0)

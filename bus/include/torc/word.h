@@ -28,15 +28,23 @@
 #include <torc/abi.h>
 #include <torc/atomic.h>
 
-/* Arm @word, with a new sequence; returns what it holds then. */
+/* More than honest participants will spoil one after the other. */
+#define TORC_WORD_TRIES	100u
+
+/*
+ * Arm @word, with a new sequence; returns what it holds then.  If others changed it
+ * at each try, it is not armed by us, and does not hold what is returned: who would
+ * sleep on it looks again.
+ */
 static inline uint32_t torc_word_arm(uint32_t *word)
 {
 	uint32_t seen, armed;
+	unsigned int tries = TORC_WORD_TRIES;
 
 	do {
 		seen = torc_load_relaxed(word);
 		armed = (seen + 2) | TORC_WORD_ARMED;
-	} while (!torc_cas(word, seen, armed));
+	} while (!torc_cas(word, seen, armed) && --tries);
 	/*
 	 * MO(torc_word_arm:A), pairs with torc_word_armed:A.  Event count: who
 	 * stores after this sees the word armed.
