@@ -68,8 +68,9 @@ void torc_user_unpin(struct torc_memory *memory);
 /* ---- limits.c ----------------------------------------------------------- */
 
 /*
- * Count @size bytes as the user's, by order of the current process.  0; -E2BIG: too
- * much for a topic; -EDQUOT: too much for the user; -ENOMEM.
+ * Count a topic of @size bytes as the user's, by order of the current process.  0;
+ * -E2BIG: too much for a topic; -EDQUOT: too much, or too many, for the user;
+ * -ENOMEM.
  */
 int torc_charge(kuid_t uid, u64 size);
 void torc_uncharge(kuid_t uid, u64 size);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * How much memory the topics may take that processes make: one of them, and all of
- * a user's.  It counts in whole, cursors and what rounding adds included, for as
- * long as it is held, which is until the last file and mapping of the topic are
- * gone.
+ * How much memory the topics may take that processes make, one of them and all of a
+ * user's, and how many of them a user may have.  Memory counts in whole, cursors and
+ * what rounding adds included.  Both count for as long as they are held, which is
+ * until the last file and mapping of the topic are gone.
  */
 #include "internal.h"
 
@@ -20,10 +20,16 @@ static ulong max_user_bytes = 64 << 20;
 module_param(max_user_bytes, ulong, 0644);
 MODULE_PARM_DESC(max_user_bytes, "most memory of all topics of such a user");
 
+static uint max_user_topics = 64;
+module_param(max_user_topics, uint, 0644);
+MODULE_PARM_DESC(max_user_topics, "most topics of such a user");
+
+/* Of a user who has topics. */
 struct account {
 	struct list_head link;
 	kuid_t uid;
 	u64 bytes;
+	unsigned int topics;
 };
 
 static DEFINE_MUTEX(accounts_lock);
@@ -57,10 +63,17 @@ static struct account *account_get(kuid_t uid)
 
 static void account_put(struct account *account)
 {
-	if (account->bytes)
+	if (account->topics)
 		return;
 	list_del(&account->link);
 	kfree(account);
+}
+
+/* Would a topic of @size bytes more be too much? */
+static bool exceeds(const struct account *account, u64 size)
+{
+	return account->bytes + size > READ_ONCE(max_user_bytes) ||
+	       account->topics >= READ_ONCE(max_user_topics);
 }
 
 int torc_charge(kuid_t uid, u64 size)
@@ -77,11 +90,12 @@ int torc_charge(kuid_t uid, u64 size)
 		r = -ENOMEM;
 		goto out;
 	}
-	if (account->bytes + size > READ_ONCE(max_user_bytes) &&
-	    !capable(CAP_SYS_RESOURCE))
+	if (exceeds(account, size) && !capable(CAP_SYS_RESOURCE)) {
 		r = -EDQUOT;
-	else
+	} else {
 		account->bytes += size;
+		account->topics++;
+	}
 	account_put(account);
 out:
 	mutex_unlock(&accounts_lock);
@@ -96,6 +110,7 @@ void torc_uncharge(kuid_t uid, u64 size)
 	account = account_find(uid);
 	if (!WARN_ON(!account || account->bytes < size)) {
 		account->bytes -= size;
+		account->topics--;
 		account_put(account);
 	}
 	mutex_unlock(&accounts_lock);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Goal: who may make topics, and how large: by default root alone; others, once
- * they are let, as much as max_bytes and max_user_bytes say, counted as what is
- * really held, and given back with it.
+ * Goal: who may make topics, how large and how many: by default root alone; others,
+ * once they are let, as max_bytes, max_user_bytes and max_user_topics say, counted as
+ * what is really held, and given back with it.
  * Method: as users without rights, on a control node that is open to all for the
  * time of a test.
  */
@@ -21,6 +21,8 @@
 #define MAX_USER_BYTES (8ull << 20)
 #define PIECE (1ull << 20)	/* of what a user may have */
 #define PIECES_MAX 64
+#define MAX_USER_TOPICS 20
+#define SMALL 4096u
 #define ANOTHER (NOBODY - 1)
 
 /* Set a parameter; what it was. */
@@ -42,13 +44,15 @@ static uint64_t set(const char *name, uint64_t value)
 /* Everybody may make topics within small limits, or root alone again. */
 static void let_others(bool allowed)
 {
-	static uint64_t bytes, user_bytes;
+	static uint64_t bytes, user_bytes, user_topics;
 
 	CHECK(!seteuid(0) && !setegid(0));
 	CHECK(!chmod(TORC_DRIVER_CONTROL, allowed ? 0666 : 0600));
 	bytes = set("max_bytes", allowed ? MAX_BYTES : bytes);
 	user_bytes = set("max_user_bytes", allowed ? MAX_USER_BYTES :
 						     user_bytes);
+	user_topics = set("max_user_topics", allowed ? MAX_USER_TOPICS :
+						       user_topics);
 }
 
 /* Go on without root's rights. */
@@ -73,17 +77,22 @@ static int make(uint64_t capacity)
 	return -1;
 }
 
-/* As many pieces as there may be. */
-static int take_all(int fds[PIECES_MAX])
+/* As many topics as there may be. */
+static int take_all_of(uint64_t capacity, int fds[PIECES_MAX])
 {
 	int count = 0;
 
-	while ((fds[count] = make(PIECE)) >= 0) {
+	while ((fds[count] = make(capacity)) >= 0) {
 		count++;
 		CHECK(count < PIECES_MAX);
 	}
 	CHECK_EQ(errno, EDQUOT);
 	return count;
+}
+
+static int take_all(int fds[PIECES_MAX])
+{
+	return take_all_of(PIECE, fds);
 }
 
 static void give_back(const int *fds, int count)
@@ -157,6 +166,41 @@ TEST(a_users_topics_are_at_most_so_large_together)
 		CHECK(fds[0] >= 0);
 		CHECK_FAILS(EDQUOT, make(PIECE));
 		give_back(fds, count);
+	}
+	let_others(false);
+}
+
+TEST(a_user_has_only_so_many_topics)
+{
+	int fds[PIECES_MAX], others[PIECES_MAX], roots;
+	struct device mapped;
+	void *at;
+
+	let_others(true);
+	for (int round = 0; round < 3; round++) {
+		become(NOBODY);
+		CHECK_EQ(take_all_of(SMALL, fds), MAX_USER_TOPICS);
+		become(ANOTHER);
+		CHECK_EQ(take_all_of(SMALL, others), MAX_USER_TOPICS);
+		give_back(others, MAX_USER_TOPICS);
+		/* Root may, also as one who has too many. */
+		CHECK(!seteuid(0));
+		roots = make(SMALL);
+		CHECK(roots >= 0);
+		close(roots);
+		become(NOBODY);
+		close(fds[0]);
+		/* What is mapped counts, though nobody finds it any more. */
+		device_make(&mapped, TORC_PAGES_FAULT, 0, 0600);
+		at = device_map(mapped.fd, 0, PAGE, PROT_READ);
+		CHECK(at != MAP_FAILED);
+		close(mapped.control);
+		close(mapped.fd);
+		CHECK_FAILS(EDQUOT, make(SMALL));
+		munmap(at, PAGE);
+		fds[0] = make(SMALL);
+		CHECK(fds[0] >= 0);
+		give_back(fds, MAX_USER_TOPICS);
 	}
 	let_others(false);
 }
