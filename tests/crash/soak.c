@@ -10,9 +10,11 @@
  *
  * A watcher looks once a millisecond, while nothing is heard, whether anybody of
  * them runs or could run.  Where someone could, the stall is the scheduler's, or
- * work; where all sleep, it is ours, and no more than TORC_SLEEP_NS is promised.
+ * work; where all sleep, it is ours.  They all may for 10 ms after a death with a
+ * claim, or between a commit and its wake: after few deaths.
  *
- * TORC_SOAK_S seconds long.
+ * TORC_SOAK_S seconds long.  Each publisher rests for TORC_SOAK_REST_US every 256
+ * messages: with less to do than the processors can, fewer stalls are theirs.
  */
 #include "wait.h"
 
@@ -35,8 +37,12 @@
 #define KILL_EVERY_NS 50000000u
 /* Lives of publishers whose messages may yet come. */
 #define RECENT 64u
-#define HUNG_NS 10000000000
-#define LENGTH_MAX 600u
+#define HUNG_NS 10000000000u
+/* Asleep, all of them; a publisher's rest is shorter, a lost wake-up longer. */
+#define SLUMBER_NS 5000000u
+#define ASLEEP_MAX_NS 100000000u
+/* One life in so many hesitates with a claim in its hands, to be killed so. */
+#define HESITANT 4u
 
 /* Shared by all processes. */
 struct soak {
@@ -47,6 +53,7 @@ struct soak {
 	uint64_t audited;		/* messages, by the auditor */
 	uint64_t stall_ns;		/* longest that it heard nothing */
 	uint64_t asleep_ns;		/* of one stall, while all slept */
+	uint64_t slumbers;		/* stalls in which all slept for long */
 	pid_t pids[LIVES + 1];		/* the last is the auditor */
 	uint64_t repaired;
 	uint64_t compared;		/* messages, by the others */
@@ -113,9 +120,19 @@ static uint64_t digest(const struct torc_message *message)
 
 /* ---- Lives -------------------------------------------------------------- */
 
+static uint64_t asked(const char *name, uint64_t unasked)
+{
+	const char *value = getenv(name);
+
+	return value ? strtoull(value, NULL, 10) : unasked;
+}
+
 static void publish(struct torc_topic *topic, uint64_t life)
 {
-	const struct timespec dawdle = { .tv_nsec = 100000 };
+	const struct timespec hesitation = { .tv_nsec = 1000000 };
+	const struct timespec rest = {
+		.tv_nsec = (long)asked("TORC_SOAK_REST_US", 0) * 1000,
+	};
 	struct torc_publisher *pub;
 	struct torc_pub_stats stats;
 	uint64_t repaired = 0;
@@ -130,9 +147,8 @@ static void publish(struct torc_topic *topic, uint64_t life)
 		speech = payload;
 		speech->life = life;
 		speech->number = number;
-		/* Be killed with a claim sometimes. */
-		if (number % 256 == 0)
-			nanosleep(&dawdle, NULL);
+		if (life % HESITANT == 0 && number % 16 == 0)
+			nanosleep(&hesitation, NULL);
 		memset(speech->fill, fill_of(life, number),
 		       length - sizeof(*speech));
 		must(torc_pub_commit(pub, length), "commit");
@@ -142,6 +158,8 @@ static void publish(struct torc_topic *topic, uint64_t life)
 		if (stats.repaired != repaired)
 			torc_add(&soak->repaired, stats.repaired - repaired);
 		repaired = stats.repaired;
+		if (number % 256 == 0 && rest.tv_nsec)
+			nanosleep(&rest, NULL);
 	}
 }
 
@@ -215,17 +233,21 @@ static void audit_one(struct audit *audit, const struct torc_message *message)
 
 static struct audit audit;
 
-static int audit_all(struct torc_subscriber *sub, int64_t patience_ns)
+static int audit_all(struct torc_subscriber *sub, uint64_t patience_ns)
 {
+	static uint64_t silence_ns;
 	struct torc_message messages[16];
 	uint64_t since = torc_now_ns();
-	int n, r = torc_sub_wait(sub, patience_ns);
+	int n, r = torc_sub_wait(sub, (int64_t)patience_ns);
 
+	silence_ns += torc_now_ns() - since;
+	if (silence_ns >= HUNG_NS)
+		complain("the auditor hangs", 0, 0);
 	if (r)
 		return r;
-	since = torc_now_ns() - since;
-	if (since > soak->stall_ns)
-		soak->stall_ns = since;
+	if (silence_ns > soak->stall_ns)
+		soak->stall_ns = silence_ns;
+	silence_ns = 0;
 	n = torc_sub_peek_batch(sub, messages, 16);
 	must(n, "peek");
 	for (int i = 0; i < n; i++)
@@ -262,7 +284,7 @@ static bool all_sleep(void)
 {
 	for (int i = 0; i <= LIVES; i++) {
 		pid_t pid = torc_load_acquire(&soak->pids[i]);
-		/* One that was just killed is as good as runnable. */
+		/* One that is being killed is as good as runnable. */
 		if (pid && state_of(pid) != 'S')
 			return false;
 	}
@@ -283,11 +305,13 @@ static void watch(void)
 		now = torc_now_ns();
 		took = now - before;
 		before = now;
-		if (audited != heard)
+		if (audited != heard) {
+			soak->slumbers += asleep > SLUMBER_NS;
 			asleep = 0;
-		else if (all_sleep())
+		} else if (all_sleep()) {
 			/* Between two late looks anything may have been. */
 			asleep += took < 2 * LOOK_NS ? took : LOOK_NS;
+		}
 		heard = audited;
 		if (asleep > soak->asleep_ns)
 			soak->asleep_ns = asleep;
@@ -341,6 +365,8 @@ static void finish(struct lives *lives, int i)
 
 	kill(soak->pids[i], SIGKILL);
 	waitpid(soak->pids[i], &status, 0);
+	/* Who is gone keeps the watcher from seeing the others asleep no more. */
+	torc_store_release(&soak->pids[i], 0);
 	if (!WIFSIGNALED(status))
 		complain("it ended by itself", (uint64_t)i, (uint64_t)status);
 	lives->kills++;
@@ -377,37 +403,43 @@ static void kill_one(struct lives *lives, struct torc_subscriber *sub)
 static void run(struct lives *lives, struct torc_subscriber *sub,
 		uint64_t seconds)
 {
-	uint64_t end = torc_now_ns() + seconds * 1000000000u;
-	uint64_t next = torc_now_ns() + KILL_EVERY_NS;
+	uint64_t now = torc_now_ns(), next = now + KILL_EVERY_NS;
+	const uint64_t end = now + seconds * 1000000000u;
 
-	while (torc_now_ns() < end) {
-		if (audit_all(sub, HUNG_NS))
-			complain("the auditor hangs", 0, 0);
-		if (torc_now_ns() < next)
-			continue;
-		kill_one(lives, sub);
-		next = torc_now_ns() + KILL_EVERY_NS;
+	while (now < end) {
+		/* Also if nothing is heard: somebody has a claim then. */
+		if (now >= next) {
+			kill_one(lives, sub);
+			now = torc_now_ns();
+			next = now + KILL_EVERY_NS;
+		}
+		audit_all(sub, next - now);
+		now = torc_now_ns();
 	}
 }
 
-static uint64_t seconds_asked(void)
+/* What the watcher has seen is no more than the deaths account for. */
+static void check_stalls(const struct lives *lives)
 {
-	const char *asked = getenv("TORC_SOAK_S");
-
-	if (asked)
-		return strtoull(asked, NULL, 10);
-	return getenv("TORC_LONG") ? 1800 : 10;
+	if (soak->asleep_ns > ASLEEP_MAX_NS)
+		complain("all slept, for so many us", soak->asleep_ns / 1000,
+			 soak->slumbers);
+	if (soak->slumbers > lives->kills / 10)
+		complain("all slept too often for so many deaths",
+			 soak->slumbers, lives->kills);
 }
 
 static void report(const struct lives *lives)
 {
 	/* Who misses a message ends the program. */
 	printf("%llu messages, %lu kills, %llu repairs, 0 losses, longest "
-	       "stall %.1f ms, of which all slept %.1f ms\n# %llu dead publishers' messages were all "
+	       "stall %.1f ms\n# all slept for %.1f ms at most, %llu times for "
+	       "more than %.1f ms\n# %llu dead publishers' messages were all "
 	       "found, %llu messages compared\n",
 	       (unsigned long long)soak->audited, lives->kills,
 	       (unsigned long long)soak->repaired,
 	       (double)soak->stall_ns / 1e6, (double)soak->asleep_ns / 1e6,
+	       (unsigned long long)soak->slumbers, SLUMBER_NS / 1e6,
 	       (unsigned long long)soak->checked_lives,
 	       (unsigned long long)soak->compared);
 }
@@ -434,13 +466,14 @@ int main(void)
 		start(&lives, i);
 	soak->pids[LIVES] = getpid();
 	watcher = start_watcher();
-	run(&lives, sub, seconds_asked());
-	kill(watcher, SIGKILL);
-	waitpid(watcher, NULL, 0);
+	run(&lives, sub,
+	    asked("TORC_SOAK_S", getenv("TORC_LONG") ? 1800 : 10));
 	for (int i = 0; i < LIVES; i++)
 		finish(&lives, i);
 	for (int i = 0; i < PUBLISHERS; i++)
 		bury(&lives, i, sub);
+	kill(watcher, SIGKILL);
+	waitpid(watcher, NULL, 0);
 	while (!audit_all(sub, 100000000))
 		;
 	if (torc_sub_ended(sub) != 1)
@@ -450,6 +483,7 @@ int main(void)
 	if (rmdir(bus))
 		complain("something is left on the bus", 0, 0);
 	report(&lives);
+	check_stalls(&lives);
 	printf("1 passed, 0 failed\n");
 	return 0;
 }
