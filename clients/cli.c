@@ -151,7 +151,7 @@ static void print_option(const struct cli_option *option)
 	snprintf(left + used, sizeof(left) - (size_t)used, "--%s%s%s",
 		 option->name, option->argument ? "=" : "",
 		 option->argument ? option->argument : "");
-	printf("  %-27s %s\n", left, option->help);
+	printf("  %-25s %s\n", left, option->help);
 }
 
 __attribute__((noreturn)) static void help(const struct cli_program *program)
@@ -163,6 +163,8 @@ __attribute__((noreturn)) static void help(const struct cli_program *program)
 	print_option(&(struct cli_option){ 'h', "help", NULL, "this text" });
 	print_option(&(struct cli_option){ 'V', "version", NULL,
 					   "the version" });
+	if (program->more)
+		program->more();
 	printf("\nSee %s(1) and torc(7).\n", program->name);
 	exit(cli_close_stdout());
 }

@@ -39,6 +39,7 @@ struct cli_program {
 	const struct cli_option *options;	/* to one without a name */
 	/* Returns 0, or -1 after saying what is wrong. */
 	int (*set)(int key, const char *value, void *context);
+	void (*more)(void);	/* print what else --help says; may be NULL */
 };
 
 /*

@@ -47,7 +47,7 @@ static const struct cli_option options[] = {
 	{ 'm', "message", "TEXT", "publish this message" },
 	{ 'f', "file", "FILE", "publish the whole file as one message" },
 	{ KEY_FRAMED, "framed", NULL,
-	  "the input has a length (u32, little-endian) before each message" },
+	  "input has a length (u32, LE) before each message" },
 	{ KEY_SIZE, "size", "SIZE", "make up messages of this size" },
 	{ KEY_COUNT, "count", "N", "with --size: so many" },
 	{ KEY_RATE, "rate", "N", "with --size: so many per second" },
@@ -72,7 +72,7 @@ static const struct cli_option options[] = {
 	  "of a new topic, at most; default 64" },
 	CLI_MEMORY_OPTIONS(KEY_MEMORY, KEY_NUMA),
 	{ KEY_SYNC, "sync", "WHEN",
-	  "of a new file:PATH: none (default), async, a TIME, or commit" },
+	  "of a new file:PATH: none, async, TIME or commit" },
 	{ KEY_TYPE, "type", "TEXT", "what the messages are; must match" },
 	{ 0 }
 };
@@ -241,7 +241,7 @@ static int set(int key, const char *value, void *context)
 static const struct cli_program program = {
 	"torc-pub", "[OPTION...] TOPIC",
 	"Publish standard input on a topic, each line a message, as it arrives.",
-	options, set,
+	options, set, NULL,
 };
 
 static int check_options(const struct pub *pub)

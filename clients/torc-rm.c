@@ -27,7 +27,7 @@ struct rm {
 static const struct cli_option options[] = {
 	{ KEY_BUS, "bus", "DIR", "the bus (default: $TORC_DIR, see torc(7))" },
 	{ KEY_STALE, "stale", NULL,
-	  "only if nobody takes part; without TOPIC, all such" },
+	  "only if nobody takes part; without TOPIC, all" },
 	{ 'v', "verbose", NULL, "print what is removed" },
 	{ 0 }
 };
@@ -54,7 +54,7 @@ static const struct cli_program program = {
 	"torc-rm", "[OPTION...] TOPIC...\n       torc-rm --stale [OPTION...]",
 	"Remove topics.  Who takes part in one goes on undisturbed, but nobody\n"
 	"can join any more.  A pattern ('md/*') is every topic that matches.",
-	options, set,
+	options, set, NULL,
 };
 
 /* @named: it was asked for by its name, not by a pattern. */

@@ -50,17 +50,16 @@ static const struct cli_option options[] = {
 	  "also who takes part; so too if topics are named" },
 	{ KEY_JSON, "json", NULL, "print a JSON object for each topic" },
 	{ KEY_MAPS, "maps", NULL,
-	  "print by which lines of /proc/PID/maps who takes part maps it" },
+	  "print the lines of /proc/PID/maps of who takes part" },
 	{ KEY_DUMP, "dump", NULL,
-	  "print the messages in a topic, or in a FILE (/... or ./...)" },
+	  "print the messages of TOPIC or FILE (/..., ./...)" },
 	{ KEY_HEX, "hex", NULL, "with --dump, print them in hexadecimal" },
 	{ KEY_RESIZE, "resize", NULL,
-	  "make TOPIC, of file:PATH, hold SIZE bytes: --resize TOPIC SIZE" },
+	  "TOPIC SIZE: make it, of file:PATH, hold so much" },
 	{ KEY_WATCH, "watch", NULL, "print again and again, until a signal" },
 	{ KEY_REPAIR, "repair", NULL, "first clear away who died" },
 	{ KEY_INTERVAL, "interval", "TIME",
-	  "measure rates for so long (default 200ms; 0: do not; with --watch "
-	  "1s)" },
+	  "measure rates for so long (200ms; --watch: 1s)" },
 	{ 0 }
 };
 
@@ -105,7 +104,7 @@ static int set(int key, const char *value, void *context)
 static const struct cli_program program = {
 	"torc-stat", "[OPTION...] [TOPIC...]",
 	"Show all topics of a bus, or those that are named or match a pattern.",
-	options, set,
+	options, set, NULL,
 };
 
 static int is_named(const struct stat_run *run, const char *name)

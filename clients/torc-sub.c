@@ -41,13 +41,13 @@ static const struct cli_option options[] = {
 	{ 'n', "count", "N", "end after N messages" },
 	{ KEY_EOF, "eof", NULL, "end when all is read and no publisher is left" },
 	{ KEY_TIMEOUT, "timeout", "TIME",
-	  "end, with status 124, when nothing came for so long" },
+	  "end with status 124 when nothing came for so long" },
 	{ KEY_FROM, "from", "WHERE",
 	  "latest (default), or oldest message still there" },
 	{ KEY_LOSSY, "lossy", NULL, "hold no publisher back; may lose messages" },
 	{ KEY_WAIT, "wait", NULL, "wait for topics that are not there yet" },
 	{ KEY_FRAMED, "framed", NULL,
-	  "print the length (u32, little-endian), then the message" },
+	  "print the length (u32, LE), then the message" },
 	{ KEY_HEX, "hex", NULL, "print messages in hexadecimal" },
 	{ KEY_JSON, "json", NULL, "print messages as JSON objects" },
 	CLI_MEMORY_OPTIONS(KEY_MEMORY, KEY_NUMA),
@@ -109,7 +109,7 @@ static const struct cli_program program = {
 	"torc-sub", "[OPTION...] TOPIC...",
 	"Print each message that is published on a topic, and a newline.  A\n"
 	"pattern ('md/*') takes every topic that matches, also later ones.",
-	options, set,
+	options, set, NULL,
 };
 
 /* ---- Counts ------------------------------------------------------------- */

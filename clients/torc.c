@@ -37,7 +37,7 @@ static int set(int key, const char *value, void *context)
 }
 
 static const struct cli_program program = {
-	"torc", "COMMAND [ARGUMENT...]", about, options, set,
+	"torc", "COMMAND [ARGUMENT...]", about, options, set, NULL,
 };
 
 /* "torc-CMD" in the directory of this very program; 0 if there is no room. */

@@ -215,8 +215,11 @@ output() {
 	[ $? = 1 ] && says err "standard output: Bad file" || return
 	timeout 20 torc-stat >/dev/full 2>err
 	[ $? = 1 ] && says err "standard output: No space left" || return
-	timeout 20 torc-sub --help >/dev/full 2>err
-	[ $? = 1 ] || return
+	for p in torc torc-pub torc-sub torc-stat torc-rm torc-bench; do
+		timeout 20 $p --help >/dev/full 2>err
+		[ $? = 1 ] && says err "standard output: No space left" ||
+			return
+	done
 	# Told also while nothing is published.
 	start torc-sub t > >(exec sleep 0.1) 2>err &
 	started

@@ -11,9 +11,9 @@
 define helps "help and version go to standard output, with status 0"
 helps() {
 	local p
-	for p in torc torc-pub torc-sub torc-stat torc-rm; do
+	for p in torc torc-pub torc-sub torc-stat torc-rm torc-bench; do
 		run 0 $p --help && says out "Usage: $p " &&
-			[ ! -s err ] || return
+			[ ! -s err ] && ! grep -E '.{80}' out || return
 		run 0 $p --version && says out "$p (torc) " || return
 	done
 }

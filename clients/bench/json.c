@@ -4,6 +4,7 @@
 #include <config.h>
 #endif
 
+#include "../cli.h"
 #include "bench.h"
 
 static void put(const char *name, bool measured, double value, int decimals)
@@ -64,10 +65,9 @@ int bench_json_group(const struct bench_options *options,
 		int r;
 
 		if (cell->refused) {
-			fprintf(stderr,
-				"torc-bench: %s: %s, %zu bytes: not measured: "
-				"%s\n", bench_mode_names[options->mode],
-				cell->system->name, cell->size, cell->refused);
+			cli_note("%s: %s, %zu bytes: not measured: %s",
+				 bench_mode_names[options->mode],
+				 cell->system->name, cell->size, cell->refused);
 			continue;
 		}
 		r = bench_cell_result(group, options, cell, &result);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../cli.h"
 #include "lists.h"
 
 /* A number with a suffix, up to a comma or the end, which *@ret_end is then. */
@@ -109,17 +110,12 @@ int bench_parse_systems(const char *text, enum bench_mode mode,
 		/* The limit always takes part. */
 		bool limit = length == 5 && !memcmp(text, "limit", 5);
 
-		if (!system && !limit) {
-			fprintf(stderr,
-				"torc-bench: %.*s: no such system (--help "
-				"lists them)\n", (int)length, text);
-			return -EINVAL;
-		}
-		if (system && !(system->modes & BENCH_BIT(mode))) {
-			fprintf(stderr, "torc-bench: %s cannot do %s\n",
-				system->name, bench_mode_names[mode]);
-			return -EINVAL;
-		}
+		if (!system && !limit)
+			return cli_usage("%.*s: no such system (--help lists "
+					 "them)", (int)length, text);
+		if (system && !(system->modes & BENCH_BIT(mode)))
+			return cli_usage("%s cannot do %s", system->name,
+					 bench_mode_names[mode]);
 		for (int i = 0; i < n && system; i++)
 			if (ret_systems[i] == system)
 				system = NULL;	/* named twice */

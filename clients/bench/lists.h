@@ -12,7 +12,7 @@ int bench_parse_count(const char *text, int least, int most, int *ret_count);
 int bench_parse_sizes(const char *text, size_t *ret_sizes, int *ret_count);
 int bench_parse_counts(const char *text, int least, int most, int *ret_counts,
 		       int *ret_count);
-/* The systems of @mode; those that cannot do it are an error. */
+/* The systems of @mode: 0, or CLI_USAGE when told that one cannot do it. */
 int bench_parse_systems(const char *text, enum bench_mode mode,
 			const struct bench_system **ret_systems,
 			int *ret_count);

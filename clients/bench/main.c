@@ -8,165 +8,165 @@
 #endif
 
 #include <errno.h>
-#include <getopt.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <torc/torc.h>
 
+#include "../cli.h"
 #include "bench.h"
 #include "lists.h"
 
-#define STATUS_FAILED	1
-#define STATUS_USAGE	2
+static const char about[] =
+	"Measure messages between two processes on two cores.  MODE is\n"
+	"\n"
+	"  rtt         time of a round trip\n"
+	"  throughput  messages per second, one publisher\n"
+	"  fanout      cost of publishing while subscribers are attached and idle\n"
+	"  mpsc        messages per second, several publishers sharing a core\n"
+	"  wake        time to reach a subscriber that sleeps";
 
-static const char usage[] =
-"Usage: torc-bench rtt|throughput|fanout|mpsc|wake [OPTION]...\n"
-"Measure messages between two processes on two cores.\n"
-"\n"
-"  rtt          time of a round trip\n"
-"  throughput   messages per second, one publisher\n"
-"  fanout       cost of publishing while subscribers are attached and idle\n"
-"  mpsc         messages per second, several publishers sharing a core\n"
-"  wake         time to reach a subscriber that sleeps\n"
-"\n"
-"  --size LIST         bytes of a message, 8 to 16M (8,48,1K)\n"
-"  --systems LIST      what to measure beside the limit (all that are there)\n"
-"  --rounds N          rounds that measure every system once (15)\n"
-"  --subscribers LIST  fanout: how many are attached (1,63)\n"
-"  --publishers LIST   mpsc: how many there are (1,2)\n"
-"  --batch N           publish N messages at once where the system can (1)\n"
-"  --capacity SIZE     bytes of each ring (rtt, fanout 1M; others 4M)\n"
-"  --cores A,B         publishers' and subscriber's (the first two allowed)\n"
-"  --json              one JSON object a line\n"
-"  --plot FILE.svg     draw the results with gnuplot\n"
-"  -h, --help; -V, --version\n"
-"\n"
-"Systems:\n";
-
-enum option_code {
-	OPTION_SIZE = 256, OPTION_SYSTEMS, OPTION_ROUNDS, OPTION_SUBSCRIBERS,
-	OPTION_PUBLISHERS, OPTION_BATCH, OPTION_CAPACITY, OPTION_CORES,
-	OPTION_JSON, OPTION_PLOT,
+enum {
+	KEY_SIZE = CLI_KEY,
+	KEY_SYSTEMS,
+	KEY_ROUNDS,
+	KEY_SUBSCRIBERS,
+	KEY_PUBLISHERS,
+	KEY_BATCH,
+	KEY_CAPACITY,
+	KEY_CORES,
+	KEY_JSON,
+	KEY_PLOT,
 };
 
-static const struct option long_options[] = {
-	{ "size", required_argument, NULL, OPTION_SIZE },
-	{ "systems", required_argument, NULL, OPTION_SYSTEMS },
-	{ "rounds", required_argument, NULL, OPTION_ROUNDS },
-	{ "subscribers", required_argument, NULL, OPTION_SUBSCRIBERS },
-	{ "publishers", required_argument, NULL, OPTION_PUBLISHERS },
-	{ "batch", required_argument, NULL, OPTION_BATCH },
-	{ "capacity", required_argument, NULL, OPTION_CAPACITY },
-	{ "cores", required_argument, NULL, OPTION_CORES },
-	{ "json", no_argument, NULL, OPTION_JSON },
-	{ "plot", required_argument, NULL, OPTION_PLOT },
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },
-	{ 0 },
+static const struct cli_option option_table[] = {
+	{ KEY_SIZE, "size", "LIST", "bytes of a message, 8 to 16M (8,48,1K)" },
+	{ KEY_SYSTEMS, "systems", "LIST",
+	  "what to measure beside the limit (all)" },
+	{ KEY_ROUNDS, "rounds", "N", "that measure every system once (15)" },
+	{ KEY_SUBSCRIBERS, "subscribers", "LIST",
+	  "fanout: how many are attached (1,63)" },
+	{ KEY_PUBLISHERS, "publishers", "LIST",
+	  "mpsc: how many there are (1,2)" },
+	{ KEY_BATCH, "batch", "N", "messages published by a call, if it can (1)" },
+	{ KEY_CAPACITY, "capacity", "SIZE",
+	  "of each ring (rtt, fanout, wake 1M; others 4M)" },
+	{ KEY_CORES, "cores", "A,B",
+	  "publishers' and subscriber's (the first two)" },
+	{ KEY_JSON, "json", NULL, "print a JSON object a line" },
+	{ KEY_PLOT, "plot", "FILE.svg", "draw the results with gnuplot" },
+	{ 0 }
 };
 
-static void print_help(void)
+static void print_system(const struct bench_system *system)
 {
-	fputs(usage, stdout);
-	printf("  %-10s %s\n", bench_limit.name, bench_limit.what);
+	printf("  %-10s  %s\n", system->name, system->what);
+}
+
+static void print_systems(void)
+{
+	puts("\nSystems:");
+	print_system(&bench_limit);
 	for (int i = 0; bench_systems[i]; i++)
-		printf("  %-10s %s\n", bench_systems[i]->name,
-		       bench_systems[i]->what);
+		print_system(bench_systems[i]);
 }
 
-static int bad_usage(const char *option, const char *value, const char *wanted)
-{
-	fprintf(stderr, "torc-bench: --%s=%s: %s\n", option, value, wanted);
-	return -EINVAL;
-}
-
-/* The options that need the mode to be known. */
-struct texts {
-	const char *systems, *sizes;
+/* What the command line says; some of it means something only with the mode. */
+struct command_line {
+	struct bench_options options;
+	const char *systems;
 	bool publishers, subscribers;
 };
 
-static int take_option(int code, struct bench_options *o, struct texts *texts)
+static int bad_value(const char *option, const char *value, const char *wanted)
 {
-	switch (code) {
-	case OPTION_SIZE:
-		if (bench_parse_sizes(optarg, o->sizes, &o->sizes_count))
-			return bad_usage("size", optarg,
-					 "up to 16 sizes from 8 to 16M");
-		break;
-	case OPTION_SYSTEMS:
-		texts->systems = optarg;
-		break;
-	case OPTION_ROUNDS:
-		if (bench_parse_count(optarg, 1, 100000, &o->rounds))
-			return bad_usage("rounds", optarg, "1 to 100000");
-		break;
-	case OPTION_SUBSCRIBERS:
-		texts->subscribers = true;
-		if (bench_parse_counts(optarg, 1, BENCH_SUBSCRIBERS_MAX,
-				       o->subscribers, &o->subscribers_count))
-			return bad_usage("subscribers", optarg,
-					 "up to 16 counts from 1 to 1000");
-		break;
-	case OPTION_PUBLISHERS:
-		texts->publishers = true;
-		if (bench_parse_counts(optarg, 1, BENCH_PUBLISHERS_MAX,
-				       o->publishers, &o->publishers_count))
-			return bad_usage("publishers", optarg,
-					 "up to 16 counts from 1 to 32");
-		break;
-	case OPTION_BATCH:
-		if (bench_parse_count(optarg, 1, BENCH_BATCH_MAX, &o->batch))
-			return bad_usage("batch", optarg, "1 to 1024");
-		break;
-	case OPTION_CAPACITY:
-		if (bench_parse_size(optarg, 4096, 1u << 30, &o->capacity))
-			return bad_usage("capacity", optarg, "4K to 1G");
-		break;
-	case OPTION_CORES: {
-		int count;
-
-		if (bench_parse_counts(optarg, 0, CPU_SETSIZE - 1, o->cpus,
-				       &count) || count != 2 ||
-		    o->cpus[0] == o->cpus[1])
-			return bad_usage("cores", optarg,
-					 "two different cores");
-		break;
-	}
-	case OPTION_JSON:
-		o->json = true;
-		break;
-	case OPTION_PLOT:
-		o->plot = optarg;
-		break;
-	default:	/* getopt_long() has said why */
-		return -EINVAL;
-	}
-	return 0;
+	cli_note("--%s=%s: not %s", option, value, wanted);
+	return -1;
 }
+
+static int set_cores(struct bench_options *o, const char *value)
+{
+	int count;
+
+	if (!bench_parse_counts(value, 0, CPU_SETSIZE - 1, o->cpus, &count) &&
+	    count == 2 && o->cpus[0] != o->cpus[1])
+		return 0;
+	return bad_value("cores", value, "two different cores");
+}
+
+static int set(int key, const char *value, void *context)
+{
+	struct command_line *line = context;
+	struct bench_options *o = &line->options;
+
+	switch (key) {
+	case KEY_SIZE:
+		if (bench_parse_sizes(value, o->sizes, &o->sizes_count))
+			return bad_value("size", value,
+					 "up to 16 sizes from 8 to 16M");
+		return 0;
+	case KEY_SYSTEMS:
+		line->systems = value;
+		return 0;
+	case KEY_ROUNDS:
+		if (bench_parse_count(value, 1, 100000, &o->rounds))
+			return bad_value("rounds", value, "from 1 to 100000");
+		return 0;
+	case KEY_SUBSCRIBERS:
+		line->subscribers = true;
+		if (bench_parse_counts(value, 1, BENCH_SUBSCRIBERS_MAX,
+				       o->subscribers, &o->subscribers_count))
+			return bad_value("subscribers", value,
+					 "up to 16 counts from 1 to 1000");
+		return 0;
+	case KEY_PUBLISHERS:
+		line->publishers = true;
+		if (bench_parse_counts(value, 1, BENCH_PUBLISHERS_MAX,
+				       o->publishers, &o->publishers_count))
+			return bad_value("publishers", value,
+					 "up to 16 counts from 1 to 32");
+		return 0;
+	case KEY_BATCH:
+		if (bench_parse_count(value, 1, BENCH_BATCH_MAX, &o->batch))
+			return bad_value("batch", value, "from 1 to 1024");
+		return 0;
+	case KEY_CAPACITY:
+		if (bench_parse_size(value, 4096, 1u << 30, &o->capacity))
+			return bad_value("capacity", value, "from 4K to 1G");
+		return 0;
+	case KEY_CORES:
+		return set_cores(o, value);
+	case KEY_JSON:
+		o->json = true;
+		return 0;
+	case KEY_PLOT:
+		o->plot = value;
+		return 0;
+	}
+	return -1;
+}
+
+static const struct cli_program program = {
+	"torc-bench", "MODE [OPTION...]", about, option_table, set,
+	print_systems,
+};
 
 static int take_mode(struct bench_options *o, int argc, char **argv)
 {
-	if (optind >= argc) {
-		fprintf(stderr, "torc-bench: what shall be measured? rtt, "
-				"throughput, fanout, mpsc or wake\n");
-		return -EINVAL;
-	}
-	if (optind + 1 < argc) {
-		fprintf(stderr, "torc-bench: one mode at a time, not also %s\n",
-			argv[optind + 1]);
-		return -EINVAL;
-	}
+	if (argc == 0)
+		return cli_usage("what shall be measured? rtt, throughput, "
+				 "fanout, mpsc or wake");
+	if (argc > 1)
+		return cli_usage("one mode at a time, not also %s", argv[1]);
 	for (int i = 0; i < BENCH_MODES; i++)
-		if (!strcmp(argv[optind], bench_mode_names[i])) {
+		if (!strcmp(argv[0], bench_mode_names[i])) {
 			o->mode = (enum bench_mode)i;
 			return 0;
 		}
-	fprintf(stderr, "torc-bench: %s: no such mode (rtt, throughput, "
-			"fanout, mpsc, wake)\n", argv[optind]);
-	return -EINVAL;
+	return cli_usage("%s: no such mode (rtt, throughput, fanout, mpsc, "
+			 "wake)", argv[0]);
 }
 
 /* NULL: it is there. */
@@ -183,33 +183,27 @@ static int check_systems(const struct bench_options *o)
 
 		if (!why)
 			continue;
-		fprintf(stderr, "torc-bench: %s: %s\n", o->systems[i]->name,
-			why);
-		return -ENODEV;
+		cli_note("%s: %s", o->systems[i]->name, why);
+		return CLI_FAILED;
 	}
 	return 0;
 }
 
-/* What was not said follows from the mode. */
-static int complete(struct bench_options *o, const struct texts *texts)
+/* What was not said follows from the mode.  0 or CLI_USAGE. */
+static int complete(struct command_line *line)
 {
 	static const char *const sizes[BENCH_MODES] = {
 		"8,48,1K", "8,48,1K,4K,64K", "8", "8,48", "8",
 	};
+	struct bench_options *o = &line->options;
 
-	if (texts->publishers && o->mode != BENCH_MPSC) {
-		fprintf(stderr, "torc-bench: --publishers is for mpsc\n");
-		return -EINVAL;
-	}
-	if (texts->subscribers && o->mode != BENCH_FANOUT) {
-		fprintf(stderr, "torc-bench: --subscribers is for fanout\n");
-		return -EINVAL;
-	}
-	if (o->batch > 1 && bench_times(o->mode)) {
-		fprintf(stderr, "torc-bench: --batch is not for %s\n",
-			bench_mode_names[o->mode]);
-		return -EINVAL;
-	}
+	if (line->publishers && o->mode != BENCH_MPSC)
+		return cli_usage("--publishers is for mpsc");
+	if (line->subscribers && o->mode != BENCH_FANOUT)
+		return cli_usage("--subscribers is for fanout");
+	if (o->batch > 1 && bench_times(o->mode))
+		return cli_usage("--batch is not for %s",
+				 bench_mode_names[o->mode]);
 	/* More than the cores' own caches where messages queue up. */
 	if (!o->capacity)
 		o->capacity = o->mode == BENCH_THROUGHPUT ||
@@ -219,12 +213,10 @@ static int complete(struct bench_options *o, const struct texts *texts)
 	if (!o->sizes_count)
 		bench_parse_sizes(sizes[o->mode], o->sizes, &o->sizes_count);
 	for (int i = 0; i < o->sizes_count && o->batch > 1; i++)
-		if (o->sizes[i] * (size_t)o->batch > 8u << 20) {
-			fprintf(stderr, "torc-bench: a batch is 8M at most\n");
-			return -EINVAL;
-		}
-	if (texts->systems)
-		return bench_parse_systems(texts->systems, o->mode, o->systems,
+		if (o->sizes[i] * (size_t)o->batch > 8u << 20)
+			return cli_usage("a batch is 8M at most");
+	if (line->systems)
+		return bench_parse_systems(line->systems, o->mode, o->systems,
 					   &o->systems_count);
 	for (int i = 0; bench_systems[i]; i++)
 		if (bench_systems[i]->modes & BENCH_BIT(o->mode) &&
@@ -240,15 +232,17 @@ static int choose_cores(struct bench_options *o)
 
 	if (o->cpus[0] != o->cpus[1])
 		return 0;
-	if (sched_getaffinity(0, sizeof(allowed), &allowed))
-		return -errno;
+	if (sched_getaffinity(0, sizeof(allowed), &allowed)) {
+		cli_note("sched_getaffinity: %s", strerror(errno));
+		return CLI_FAILED;
+	}
 	for (int i = 0; i < CPU_SETSIZE && found < 2; i++)
 		if (CPU_ISSET((size_t)i, &allowed))
 			o->cpus[found++] = i;
 	if (found < 2) {
-		fprintf(stderr, "torc-bench: two cores are needed, and only one "
-				"is there or allowed\n");
-		return -ENOTSUP;
+		cli_note("two cores are needed, and only one is there or "
+			 "allowed");
+		return CLI_FAILED;
 	}
 	return 0;
 }
@@ -276,7 +270,7 @@ static int bench(const struct bench_options *o)
 			r = -ENOMEM;
 	}
 	if (r == -ENOMEM)
-		fprintf(stderr, "torc-bench: no memory\n");
+		cli_no_memory();
 	if (r == -EINTR)
 		r = 0;
 	if (!r && o->plot && groups[0].rounds)
@@ -288,42 +282,28 @@ static int bench(const struct bench_options *o)
 
 int main(int argc, char **argv)
 {
-	struct bench_options options = {
+	struct command_line line = { .options = {
 		.rounds = 15,
 		.batch = 1,
 		.publishers = { 1, 2 },
 		.publishers_count = 2,
 		.subscribers = { 1, 63 },
 		.subscribers_count = 2,
-	};
-	struct texts texts = { 0 };
-	int code;
+	} };
+	struct bench_options *options = &line.options;
+	int operand;
 
-	while ((code = getopt_long(argc, argv, "hV", long_options, NULL)) != -1) {
-		if (code == 'h') {
-			print_help();
-			return 0;
-		}
-		if (code == 'V') {
-			printf("torc-bench %s\n", torc_version());
-			return 0;
-		}
-		if (take_option(code, &options, &texts))
-			return STATUS_USAGE;
-	}
-	if (take_mode(&options, argc, argv) || complete(&options, &texts))
-		return STATUS_USAGE;
-	if (check_systems(&options) || (options.plot && bench_plot_check()) ||
-	    choose_cores(&options))
-		return STATUS_FAILED;
+	cli_begin(program.name);
+	operand = cli_parse(&program, argc, argv, &line);
+	if (take_mode(options, argc - operand, argv + operand) ||
+	    complete(&line))
+		return CLI_USAGE;
+	if (check_systems(options) || (options->plot && bench_plot_check()) ||
+	    choose_cores(options))
+		return CLI_FAILED;
 	bench_catch_signals();
 	bench_clock_init();
-	if (bench(&options))
-		return STATUS_FAILED;
-	if (fflush(stdout) || ferror(stdout)) {
-		fprintf(stderr, "torc-bench: standard output: %s\n",
-			strerror(errno));
-		return STATUS_FAILED;
-	}
-	return 0;
+	if (bench(options))
+		return CLI_FAILED;
+	return cli_close_stdout();
 }

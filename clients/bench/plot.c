@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../cli.h"
 #include "bench.h"
 
 int bench_plot_check(void)
@@ -25,13 +26,13 @@ int bench_plot_check(void)
 			return 0;
 		path += length;
 	}
-	fprintf(stderr, "torc-bench: --plot needs gnuplot, which is not in PATH "
-			"(Debian: apt install gnuplot-nox)\n");
+	cli_note("--plot needs gnuplot, which is not in PATH (Debian: apt "
+		 "install gnuplot-nox)");
 	return -ENOENT;
 }
 
 static const char *const y_labels[BENCH_MODES] = {
-	"round trip, ns", "messages/s", "publish, ns", "messages/s",
+	"round trip, ns", "messages/s", "publish, ns", "messages/s", "wake-up, ns",
 };
 
 /* A string of gnuplot's in single quotes. */
@@ -104,7 +105,7 @@ int bench_plot(const struct bench_options *options,
 	int status, r;
 
 	if (!to) {
-		fprintf(stderr, "torc-bench: gnuplot: %s\n", strerror(errno));
+		cli_note("gnuplot: %s", strerror(errno));
 		return -EIO;
 	}
 	fprintf(to, "set terminal svg size 900,600 dynamic background 'white'\n"
@@ -127,8 +128,7 @@ int bench_plot(const struct bench_options *options,
 	if (r)
 		return r;
 	if (status) {
-		fprintf(stderr, "torc-bench: gnuplot could not make %s\n",
-			options->plot);
+		cli_note("gnuplot could not make %s", options->plot);
 		return -EIO;
 	}
 	return 0;

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../cli.h"
 #include "bench.h"
 
 /* Pieces of this size at least are what the limit hands over. */
@@ -127,18 +128,16 @@ static int measure(const struct bench_options *options,
 
 	job_of(options, cell, &job);
 	if (bench_job_init(&job)) {
-		fprintf(stderr, "torc-bench: %s: no memory\n",
-			cell->system->name);
+		cli_note("%s: no memory", cell->system->name);
 		return -EIO;
 	}
 	control = job.control;
 	r = bench_job_run(&job);
 	if (r == -EIO) {
-		fprintf(stderr,
-			"torc-bench: %s: %s, %zu bytes, %d publisher%s: %s\n",
-			bench_mode_names[options->mode], cell->system->name,
-			job.size, job.publishers,
-			job.publishers == 1 ? "" : "s", control->error);
+		cli_note("%s: %s, %zu bytes, %d publisher%s: %s",
+			 bench_mode_names[options->mode], cell->system->name,
+			 job.size, job.publishers,
+			 job.publishers == 1 ? "" : "s", control->error);
 	} else if (!r) {
 		*ret_ns = (double)control->elapsed * bench_clock.ns /
 			  (double)control->count;
@@ -186,12 +185,11 @@ static void show_progress(const struct bench_group *group,
 	if (!isatty(STDERR_FILENO))
 		return;
 	if (group->rounds == options->rounds || bench_stopped())
-		fprintf(stderr, "\r\033[K");
+		cli_progress("%s", "");
 	else
-		fprintf(stderr, "\r\033[K%s, %zu bytes: round %d of %d",
-			bench_mode_names[options->mode], group->size,
-			group->rounds + 1, options->rounds);
-	fflush(stderr);
+		cli_progress("%s, %zu bytes: round %d of %d",
+			     bench_mode_names[options->mode], group->size,
+			     group->rounds + 1, options->rounds);
 }
 
 int bench_group_measure(struct bench_group *group,

@@ -331,8 +331,8 @@ static void limit_run(struct bench_job *job, enum bench_role role, int index)
 
 const struct bench_system bench_limit = {
 	.name = "limit",
-	.what = "bare words bounced (rtt), a bare futex (wake), blocks handed "
-		"over by memcpy (others)",
+	.what = "bare words (rtt), a bare futex (wake), blocks by memcpy "
+		"(others)",
 	.modes = BENCH_BIT(BENCH_RTT) | BENCH_BIT(BENCH_THROUGHPUT) |
 		 BENCH_BIT(BENCH_WAKE),
 	.set_up = limit_set_up,
