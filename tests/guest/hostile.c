@@ -198,6 +198,7 @@ TEST(a_subscriber_may_write_nonsense_to_its_pages)
 
 #define FILES 6
 #define FUZZERS 4
+#define NAMES 8
 
 /* What the threads of the fuzzer share, without locks: descriptors and a topic. */
 struct fuzzing {
@@ -229,8 +230,18 @@ static void fuzz_map(uint64_t *state, int fd)
 	munmap(at, size);
 }
 
-static void fuzz_ioctl(uint64_t *state, int fd)
+/* Another thread may be in the midst of a call with the one that is closed. */
+static void replace_file(struct fuzzing *shared, uint32_t i, int fd)
 {
+	int old = shared->fds[i];
+
+	shared->fds[i] = fd;
+	close(old);
+}
+
+static void fuzz_ioctl(struct fuzzing *shared, uint64_t *state, uint32_t i)
+{
+	int fd = shared->fds[i];
 	union {
 		struct torc_driver_subscribe subscribe;
 		struct torc_driver_wait wait;
@@ -242,7 +253,6 @@ static void fuzz_ioctl(uint64_t *state, int fd)
 		TORC_IOC_WAIT, TORC_IOC_WAKE, TORC_IOC_EVENTFD,
 	};
 	unsigned long command = commands[next(state) % 6];
-	int sub = -1;
 
 	memset(&u, 0, sizeof(u));
 	for (uint32_t n = next(state) % 4; n; n--)
@@ -255,11 +265,57 @@ static void fuzz_ioctl(uint64_t *state, int fd)
 		ioctl(fd, command, (int)(next(state) % 16) - 1);
 	else if (!ioctl(fd, command, next(state) % 16 ? &u : NULL) &&
 		 command == TORC_IOC_SUBSCRIBE)
-		sub = u.subscribe.fd;
-	if (sub >= 0) {
-		fuzz_map(state, sub);
-		close(sub);
+		replace_file(shared, i, u.subscribe.fd);
+}
+
+/* Few, so that they are in each other's way. */
+static struct torc_driver_name fuzz_name(unsigned int i)
+{
+	struct torc_driver_name name = { "" };
+
+	snprintf(name.name, sizeof(name.name), "fuzz-%u%s", i / 2,
+		 i % 2 ? "/below" : "");
+	return name;
+}
+
+/* Topics are made, used and removed while others do so. */
+static void fuzz_topics(uint64_t *state)
+{
+	static _Alignas(PAGE) char own[32 * PAGE];
+	struct torc_driver_create create =
+		device_request(next(state) % 4, next(state) % 8);
+	struct torc_driver_name name = fuzz_name(next(state) % NAMES);
+	int control = open(TORC_DRIVER_CONTROL, O_RDWR | O_CLOEXEC), fd;
+	char path[sizeof(TORC_DRIVER_FOLDER) + TORC_DRIVER_NAME_MAX];
+
+	memcpy(create.name, name.name, sizeof(create.name));
+	if (create.memory == TORC_PAGES_USER) {
+		create.capacity = 0;
+		create.address = (uintptr_t)own;
+		create.size = next(state) % 2 ? sizeof(own) : edgy(state);
 	}
+	switch (next(state) % 8) {
+	case 0:
+		create.capacity = edgy(state);
+		break;
+	case 1:
+		create.address = edgy(state);
+		break;
+	case 2:
+		create.cache = next(state) % 4;
+		break;
+	}
+	ioctl(control, TORC_IOC_CREATE, &create);
+	snprintf(path, sizeof(path), "%s%s", TORC_DRIVER_FOLDER, name.name);
+	fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0) {
+		(void)!write(fd, path, sizeof(path));
+		fuzz_map(state, fd);
+	}
+	name = fuzz_name(next(state) % NAMES);
+	ioctl(control, TORC_IOC_REMOVE, &name);
+	close(fd);
+	close(control);
 }
 
 static void fuzz_once(struct fuzzing *shared, uint64_t *state)
@@ -274,13 +330,13 @@ static void fuzz_once(struct fuzzing *shared, uint64_t *state)
 			      .l_len = next(state) % 4 };
 	char buffer[512];
 
-	switch (next(state) % 8) {
+	switch (next(state) % 10) {
 	case 0:
 		fuzz_map(state, fd);
 		break;
 	case 1:
 	case 2:
-		fuzz_ioctl(state, fd);
+		fuzz_ioctl(shared, state, i);
 		break;
 	case 3:
 		(void)!read(fd, buffer, next(state) % sizeof(buffer));
@@ -295,12 +351,16 @@ static void fuzz_once(struct fuzzing *shared, uint64_t *state)
 	case 6:
 		fcntl(fd, next(state) % 2 ? F_OFD_SETLK : F_OFD_GETLK, &lock);
 		break;
+	case 7:
+		fcntl(fd, F_SETFL, O_NONBLOCK | (next(state) % 2 * O_ASYNC));
+		break;
+	case 8:
+		fuzz_topics(state);
+		break;
 	default:
-		/* Another thread may be in the midst of a call with it. */
-		shared->fds[i] = device_open(&shared->device,
-					     flags[next(state) % 3] |
-						     O_NONBLOCK);
-		close(fd);
+		replace_file(shared, i,
+			     device_open(&shared->device,
+					 flags[next(state) % 3] | O_NONBLOCK));
 	}
 }
 
@@ -319,9 +379,14 @@ static void fuzz_all(const void *context)
 	struct fuzzing shared = *(const struct fuzzing *)context;
 	struct fuzzer fuzzers[FUZZERS];
 
-	for (int i = 0; i < FILES; i++)
+	/* For TORC_IOC_EVENTFD to come upon. */
+	CHECK(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) >= 0);
+	signal(SIGIO, SIG_IGN);
+	for (int i = 0; i < FILES; i++) {
 		shared.fds[i] = device_open(&shared.device,
 					    O_RDWR | O_NONBLOCK);
+		CHECK(!fcntl(shared.fds[i], F_SETOWN, getpid()));
+	}
 	for (unsigned int i = 0; i < FUZZERS; i++) {
 		fuzzers[i] = (struct fuzzer){ &shared, shared.seed + 2 * i, 0 };
 		CHECK(!pthread_create(&fuzzers[i].thread, NULL, fuzz,
@@ -329,6 +394,17 @@ static void fuzz_all(const void *context)
 	}
 	for (int i = 0; i < FUZZERS; i++)
 		CHECK(!pthread_join(fuzzers[i].thread, NULL));
+}
+
+/* What stays though nobody has it open. */
+static void remove_fuzzed(const struct device *d)
+{
+	for (unsigned int i = 0; i < NAMES; i++) {
+		struct torc_driver_name name = fuzz_name(i);
+
+		if (ioctl(d->control, TORC_IOC_REMOVE, &name))
+			CHECK_EQ(errno, ENOENT);
+	}
 }
 
 TEST(random_calls_by_four_threads_hurt_nobody)
@@ -343,6 +419,7 @@ TEST(random_calls_by_four_threads_hurt_nobody)
 		fuzzing.seed += 2 * FUZZERS;
 		fuzzing.until_ns = now_ns() + ns;
 		CHECK_EQ(child_end(child_start(fuzz_all, &fuzzing)), 0);
+		remove_fuzzed(&fuzzing.device);
 		device_end(&fuzzing.device);
 		works(memories[m]);
 	}
