@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * torc-pub: what its parts share.  torc-pub.c has the options and the sending,
- * pub_input.c gets messages from standard input or a file, or makes them up.
+ * torc-pub: what its parts share.  Messages come from standard input or a file
+ * (pub_input.c), or are made up (pub_generate.c), and go to pub_send.c.
  */
 #ifndef TORC_PUB_H
 #define TORC_PUB_H
 
 #include "cli.h"
+
+#define PUB_SPANS_MAX	1024	/* messages that are sent at once */
 
 struct pub {
 	/* options */
@@ -39,11 +41,17 @@ struct pub {
 	int status;
 };
 
+/* Fill in what the command line says; 0, or the exit status. */
+int pub_take_options(struct pub *pub, int argc, char **argv);
+
 /*
  * Publish all of them.  0, or -1 to end the program: a signal came, or it
  * failed (pub->status).
  */
 int pub_send(struct pub *pub, const struct torc_span *spans, int count);
+
+/* Say that a message is too long; @what: "line 3".  Returns -1. */
+int pub_too_long(struct pub *pub, const char *what, uint64_t length);
 
 /* Publish what each is about, to its end. */
 void pub_lines(struct pub *pub);

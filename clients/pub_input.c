@@ -18,8 +18,30 @@
 #include <unistd.h>
 
 #define BLOCK		(64u << 10)	/* bytes read at once; a pipe has no more */
-#define SPANS_MAX	1024
 #define FRAME_HEADER	4		/* u32, little-endian */
+
+int pub_too_long(struct pub *pub, const char *what, uint64_t length)
+{
+	uint64_t share = pub->topic_options.flags & TORC_MANY ? 8 : 4;
+	uint64_t capacity = 1;
+	char size[64] = "", human[CLI_HUMAN_MAX];
+
+	pub->status = CLI_FAILED;
+	if (length && length < UINT64_MAX / 64) {
+		while (capacity < share * (length + 16))
+			capacity *= 2;
+		snprintf(size, sizeof(size), ", --capacity=%s or more",
+			 cli_human(human, (double)capacity, 1024));
+		cli_note("%s: %s has %" PRIu64 " bytes, and the topic takes "
+			 "at most %zu (make it with a larger capacity%s)",
+			 pub->name, what, length, pub->message_max, size);
+		return -1;
+	}
+	cli_note("%s: %s is longer than the %zu bytes that the topic takes "
+		 "(make it with a larger --capacity, %" PRIu64 " times the "
+		 "longest message)", pub->name, what, pub->message_max, share);
+	return -1;
+}
 
 /* ---- Reading ------------------------------------------------------------ */
 
@@ -124,28 +146,27 @@ static void input_consume(struct input *input, size_t length)
 		memmove(input->data, input->data + length, input->used);
 }
 
-/* Say that a message is too long; @what: "line 3".  Returns -1. */
-static int too_long(struct pub *pub, const char *what, uint64_t length)
-{
-	uint64_t share = pub->topic_options.flags & TORC_MANY ? 8 : 4;
-	uint64_t capacity = 1;
-	char size[64] = "", human[CLI_HUMAN_MAX];
+/* ---- Messages that are found, to be sent at once ------------------------ */
 
-	pub->status = CLI_FAILED;
-	if (length && length < UINT64_MAX / 64) {
-		while (capacity < share * (length + 16))
-			capacity *= 2;
-		snprintf(size, sizeof(size), ", --capacity=%s or more",
-			 cli_human(human, (double)capacity, 1024));
-		cli_note("%s: %s has %" PRIu64 " bytes, and the topic takes "
-			 "at most %zu (make it with a larger capacity%s)",
-			 pub->name, what, length, pub->message_max, size);
-		return -1;
-	}
-	cli_note("%s: %s is longer than the %zu bytes that the topic takes "
-		 "(make it with a larger --capacity, %" PRIu64 " times the "
-		 "longest message)", pub->name, what, pub->message_max, share);
-	return -1;
+struct batch {
+	struct torc_span spans[PUB_SPANS_MAX];
+	int count;
+};
+
+/* As pub_send(). */
+static int batch_send(struct pub *pub, struct batch *batch)
+{
+	int count = batch->count;
+
+	batch->count = 0;
+	return pub_send(pub, batch->spans, count);
+}
+
+static int batch_add(struct pub *pub, struct batch *batch, const char *data,
+		     size_t length)
+{
+	batch->spans[batch->count++] = (struct torc_span){ data, length };
+	return batch->count == PUB_SPANS_MAX ? batch_send(pub, batch) : 0;
 }
 
 /* ---- Lines -------------------------------------------------------------- */
@@ -155,7 +176,7 @@ static int line_too_long(struct pub *pub, uint64_t line, size_t length)
 	char what[64];
 
 	snprintf(what, sizeof(what), "line %" PRIu64, line);
-	return too_long(pub, what, length);
+	return pub_too_long(pub, what, length);
 }
 
 /*
@@ -167,31 +188,25 @@ static ssize_t send_lines(struct pub *pub, struct input *input, size_t scanned,
 {
 	const char *start = input->data, *from = start + scanned;
 	const char *const end = start + input->used;
-	struct torc_span spans[SPANS_MAX];
+	struct batch batch;
 	const char *newline;
-	int count = 0;
 
+	batch.count = 0;
 	while (from < end && (newline = memchr(from, '\n',
 					       (size_t)(end - from)))) {
 		size_t length = (size_t)(newline - start);
 
 		++*line;
 		if (length > pub->message_max) {
-			if (!pub_send(pub, spans, count))
+			if (!batch_send(pub, &batch))
 				line_too_long(pub, *line, length);
 			return -1;
 		}
-		spans[count++] = (struct torc_span){ start, length };
+		if (batch_add(pub, &batch, start, length))
+			return -1;
 		start = from = newline + 1;
-		if (count == SPANS_MAX) {
-			if (pub_send(pub, spans, count))
-				return -1;
-			count = 0;
-		}
 	}
-	if (pub_send(pub, spans, count))
-		return -1;
-	return start - input->data;
+	return batch_send(pub, &batch) ? -1 : start - input->data;
 }
 
 void pub_lines(struct pub *pub)
@@ -239,36 +254,29 @@ static size_t frame_length(const char *data)
 static ssize_t send_frames(struct pub *pub, struct input *input,
 			   uint64_t *number)
 {
-	struct torc_span spans[SPANS_MAX];
+	struct batch batch;
 	size_t done = 0, length;
 	char what[64];
-	int count = 0;
 
+	batch.count = 0;
 	while (input->used - done >= FRAME_HEADER) {
 		length = frame_length(input->data + done);
 		if (length > pub->message_max) {
-			if (pub_send(pub, spans, count))
+			if (batch_send(pub, &batch))
 				return -1;
 			snprintf(what, sizeof(what), "message %" PRIu64,
 				 *number + 1);
-			return too_long(pub, what, length);
+			return pub_too_long(pub, what, length);
 		}
 		if (input->used - done < FRAME_HEADER + length)
 			break;
 		++*number;
-		spans[count++] = (struct torc_span){
-			input->data + done + FRAME_HEADER, length
-		};
+		if (batch_add(pub, &batch, input->data + done + FRAME_HEADER,
+			      length))
+			return -1;
 		done += FRAME_HEADER + length;
-		if (count == SPANS_MAX) {
-			if (pub_send(pub, spans, count))
-				return -1;
-			count = 0;
-		}
 	}
-	if (pub_send(pub, spans, count))
-		return -1;
-	return (ssize_t)done;
+	return batch_send(pub, &batch) ? -1 : (ssize_t)done;
 }
 
 void pub_frames(struct pub *pub)
@@ -308,7 +316,7 @@ void pub_text(struct pub *pub)
 	const struct torc_span span = { pub->text, strlen(pub->text) };
 
 	if (span.length > pub->message_max)
-		too_long(pub, "the message", span.length);
+		pub_too_long(pub, "the message", span.length);
 	else
 		pub_send(pub, &span, 1);
 }
@@ -327,107 +335,14 @@ void pub_file(struct pub *pub)
 	}
 	input_open(&input, pub, fd, is_stdin ? "standard input" : pub->file);
 	if (pub->input_total > pub->message_max)
-		r = too_long(pub, input.name, pub->input_total);
+		r = pub_too_long(pub, input.name, pub->input_total);
 	while (r > 0 && input.used <= pub->message_max)
 		r = input_read(&input, pub);
 	if (r > 0)
-		too_long(pub, input.name, 0);
+		pub_too_long(pub, input.name, 0);
 	if (!r)
 		pub_send(pub, &(struct torc_span){ input.data, input.used }, 1);
 	input_close(&input);
 	if (!is_stdin)
 		close(fd);
-}
-
-/* ---- Generated messages ------------------------------------------------- */
-
-#define LETTERS		26
-#define DIGITS		20	/* of a message's number */
-#define GENERATE_BYTES	(256u << 10)
-
-/*
- * Message k: its number, 20 digits; then the alphabet over and over, beginning
- * with letter k modulo 26.  A shorter one has the number's last digits.
- * @alphabet: long enough, beginning with "a".
- */
-static void generate(char *data, size_t size, uint64_t k, const char *alphabet)
-{
-	char digits[DIGITS + 1];
-
-	snprintf(digits, sizeof(digits), "%020" PRIu64, k);
-	if (size <= DIGITS) {
-		memcpy(data, digits + DIGITS - size, size);
-		return;
-	}
-	memcpy(data, digits, DIGITS);
-	memcpy(data + DIGITS, alphabet + k % LETTERS, size - DIGITS);
-}
-
-/* How many are due now; sleeps while none is. */
-static uint64_t due(struct pub *pub, uint64_t max)
-{
-	double elapsed, target;
-	uint64_t left;
-
-	if (!pub->rate)
-		return max;
-	while (!cli_stopping()) {
-		elapsed = (double)(cli_now() - pub->started_ns) / 1e9;
-		target = elapsed * (double)pub->rate + 1;
-		if (target > (double)pub->messages + 1e-9 &&
-		    (uint64_t)target > pub->messages) {
-			left = (uint64_t)target - pub->messages;
-			return left < max ? left : max;
-		}
-		cli_sleep((int64_t)(((double)pub->messages /
-				     (double)pub->rate - elapsed) * 1e9));
-	}
-	return 0;
-}
-
-static char *make_alphabet(size_t size)
-{
-	char *alphabet = malloc(size + LETTERS);
-
-	if (!alphabet)
-		cli_no_memory();
-	for (size_t i = 0; i < size + LETTERS; i++)
-		alphabet[i] = (char)('a' + i % LETTERS);
-	return alphabet;
-}
-
-void pub_generate(struct pub *pub)
-{
-	const size_t size = pub->size;
-	struct torc_span spans[SPANS_MAX];
-	char *alphabet, *data;
-	uint64_t max, n;
-
-	if (pub->size > pub->message_max) {
-		too_long(pub, "a message of --size", pub->size);
-		return;
-	}
-	max = size < GENERATE_BYTES / SPANS_MAX ? SPANS_MAX :
-	      GENERATE_BYTES / size + 1;
-	alphabet = make_alphabet(size);
-	data = malloc(max * size + 1);
-	if (!data)
-		cli_no_memory();
-	if (pub->count != UINT64_MAX)
-		pub->input_total = pub->count;
-
-	while (pub->messages < pub->count && !cli_stopping()) {
-		n = pub->count - pub->messages;
-		n = due(pub, n < max ? n : max);
-		for (uint64_t i = 0; i < n; i++) {
-			generate(data + i * size, size, pub->messages + i,
-				 alphabet);
-			spans[i] = (struct torc_span){ data + i * size, size };
-		}
-		if (pub_send(pub, spans, (int)n))
-			break;
-		pub->input_done = pub->messages;
-	}
-	free(data);
-	free(alphabet);
 }
