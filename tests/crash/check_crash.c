@@ -6,19 +6,28 @@
  * once, in order, at all; nothing else does; nobody hangs; a stopped victim is
  * never taken for dead, a dead one holds nobody; its slots can be had again.
  *
+ * Each death has a stage of its own, made anew in a process of its own, so that
+ * the call takes the same way each time.
+ *
  * Where a call takes thousands of instructions, those are left out that others
  * cannot tell from the one before: they made no system call and changed no byte
- * of the topic, so the death after them leaves the same state.
+ * of the topic, so the death after them leaves the same state.  With two deaths
+ * neither does a system call count that leaves nothing (leaves_something()).
  *
- * Without TORC_LONG, some boundaries of each call, chosen at random.
+ * Without TORC_LONG, of calls by themselves some boundaries, chosen at random; of
+ * two deaths all pairs.
  *
- *	check_crash [-1] [PATTERN]	until the first failure; of the cases
- *					whose names contain PATTERN
+ *	check_crash [-1] [-a] [PATTERN]	until the first failure; two deaths also at
+ *					boundaries that are left out, which have to
+ *					end like the one before; of the cases whose
+ *					names contain PATTERN
  */
 #include "acts.h"
 #include "lifetime.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,12 +35,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* Calls of more instructions are thinned out as said above. */
 #define DENSE_MAX 4000u
-/* Boundaries of a case without TORC_LONG. */
+/* Boundaries of a call by itself without TORC_LONG, at least. */
 #define SHARE 20u
 /* To come to a boundary. */
 #define ATTEMPTS 20
@@ -44,7 +54,8 @@ struct crash_case {
 	bool many;
 	uint32_t offset;	/* of the next message in the ring */
 	const struct act *act;
-	/* Another victim, that died before this one's call; or with it. */
+	/* Another victim, that died before this one's call; or dies with it,
+	 * having come where it dies before. */
 	const struct act *other;
 	bool both;
 };
@@ -101,26 +112,20 @@ static const struct crash_case cases[] = {
 	  &act_receive, false },
 	{ "clear a subscriber: topic_repair", true, 0, &act_repair,
 	  &act_receive, false },
-	{ "two publishers at once", true, WRAPPING, &act_publish_long,
-	  &act_publish_short, true },
+	{ "two publishers at once", true, WRAPPING, &act_publish_short,
+	  &act_publish_long, true },
+	{ "two publishers at once, the shorter first", true, WRAPPING,
+	  &act_publish_long, &act_publish_short, true },
+	{ "two publishers at once, alike", true, 0, &act_publish_long,
+	  &act_publish_long, true },
 };
 
 #define CASES (sizeof(cases) / sizeof(cases[0]))
 
-/* What is written down of a case, by the process that tries it. */
+/* What is written down of a case, by all processes that try it. */
 struct tally {
-	unsigned long instructions, distinct, kills;
+	unsigned long instructions, distinct, kills, missed;
 	uint64_t stall_ns;
-};
-
-/* A case being tried. */
-struct trial {
-	const struct crash_case *c;
-	struct stage stage;
-	struct actor actor, other;
-	struct victim victim, other_victim;
-	struct tally *tally;
-	bool everything;
 };
 
 /*
@@ -131,13 +136,82 @@ struct trial {
 struct boundary {
 	uint64_t place;
 	uint32_t syscalls, times, rounds;
+	uint32_t steps;		/* instructions before it */
+	uint32_t kind;		/* the same: a death leaves the same */
 };
 
 struct boundaries {
-	struct boundary *at;
 	uint32_t count;
 	uint32_t instructions;
+	struct boundary at[];
 };
+
+/* How it all ended; sequence is not 0. */
+struct outcome {
+	uint64_t sequence, tail;
+	uint32_t heard[VICTIMS];
+};
+
+/* A case being tried; a death in it being tried. */
+struct trial {
+	const struct crash_case *c;
+	struct tally *tally;
+	struct boundaries *traced;
+	struct outcome *outcome;	/* shared, as the last two */
+	/* With -a: how deaths ended that left the same, by the kind of the call's
+	 * boundary. */
+	struct outcome *endings;
+
+	uint64_t number;
+	const struct boundary *boundary, *other_boundary;
+	bool stepping;
+	enum detail { DENSE, TOLD_APART, KINDS, ALL_KINDS } detail;
+
+	struct stage stage;
+	struct actor actor, other;
+	struct victim victim, other_victim;
+};
+
+static void *shared_memory(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		give_up("out of memory");
+	return memory;
+}
+
+/* ---- A stage for each death --------------------------------------------- */
+
+/* What was played: the victims came where they should, or took another way. */
+enum { THERE = 0, ASTRAY = 2 };
+
+/* What is told of by exiting so has been printed. */
+static int on_new_stage(struct trial *trial, int (*play)(struct trial *trial))
+{
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		give_up("fork: %s", strerror(errno));
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		stage_open(&trial->stage, trial->c->name, trial->c->many);
+		trial->stage.boundary = trial->number;
+		status = play(trial);
+		if (trial->stage.stall_ns > trial->tally->stall_ns)
+			trial->tally->stall_ns = trial->stage.stall_ns;
+		stage_close(&trial->stage);
+		_exit(status);
+	}
+	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
+	    (WEXITSTATUS(status) != THERE && WEXITSTATUS(status) != ASTRAY))
+		_exit(1);
+	return WEXITSTATUS(status);
+}
 
 /* ---- One kill ----------------------------------------------------------- */
 
@@ -157,8 +231,17 @@ static void begin_victim(struct trial *trial, struct victim *victim,
 	victim_start(victim, act_out, actor);
 }
 
+/* One instruction at a time is slow: calls that look at the clock notice. */
+static bool step_to(struct victim *victim, const struct boundary *boundary)
+{
+	for (uint32_t i = 0; i < boundary->steps; i++)
+		if (!victim_step(victim))
+			break;
+	return !victim->ended && victim_place(victim) == boundary->place;
+}
+
 /* False if this time the call has taken another way. */
-static bool go_to(struct victim *victim, const struct boundary *boundary)
+static bool run_to(struct victim *victim, const struct boundary *boundary)
 {
 	bool more = true;
 
@@ -171,16 +254,21 @@ static bool go_to(struct victim *victim, const struct boundary *boundary)
 	return !victim->ended && victim_place(victim) == boundary->place;
 }
 
-/* Bring all to where the victim's call begins. */
-static void set_up(struct trial *trial, const struct boundary *other)
+static bool go_to(const struct trial *trial, struct victim *victim,
+		  const struct boundary *boundary)
+{
+	return trial->stepping ? step_to(victim, boundary)
+			       : run_to(victim, boundary);
+}
+
+/* Bring all to where the victim's call begins; false if another way. */
+static bool set_up(struct trial *trial)
 {
 	struct stage *stage = &trial->stage;
 	const struct crash_case *c = trial->c;
+	bool there = true;
 
 	stage->who += VICTIMS;
-	memset(stage->victim_heard, 0, sizeof(stage->victim_heard));
-	memset(stage->report->begun, 0, sizeof(stage->report->begun));
-	memset(stage->report->ended, 0, sizeof(stage->report->ended));
 	stage_go_to(stage, c->offset);
 	if (!stage->many && publishes(trial))
 		stage->pub = torc_pub_close(stage->pub);
@@ -188,11 +276,15 @@ static void set_up(struct trial *trial, const struct boundary *other)
 	if (c->other)
 		begin_victim(trial, &trial->other_victim, &trial->other,
 			     c->other, 1);
-	if (!c->other || c->both)
-		return;
-	go_to(&trial->other_victim, other);
+	stage_await_sleep(stage);
+	if (!c->other)
+		return true;
+	there = go_to(trial, &trial->other_victim, trial->other_boundary);
+	if (c->both)
+		return there;
 	stage_fill(stage);
 	victim_kill(&trial->other_victim);
+	return there;
 }
 
 /* The victim is stopped, not dead: nobody takes it for that. */
@@ -213,7 +305,7 @@ static void check_stopped(struct trial *trial)
 	/* A subscriber, also one that is joining, may hold it. */
 	if (stage->pub && publishes(trial) && stage->boundary % 2 &&
 	    (!trial->c->other || trial->c->both))
-		stage_say(stage, 60);
+		stage_say(stage, 600);
 }
 
 /* The victim is dead: all go on. */
@@ -251,18 +343,13 @@ static void check_messages(struct trial *trial, const uint32_t heard[VICTIMS])
 	}
 }
 
-/* False if the victim did not come there. */
-static bool try_to_kill_at(struct trial *trial, const struct boundary *boundary,
-			   const struct boundary *other)
+static int kill_there(struct trial *trial)
 {
 	struct stage *stage = &trial->stage;
 	uint32_t heard[VICTIMS];
-	bool there;
+	bool there = set_up(trial);
 
-	set_up(trial, other);
-	there = go_to(&trial->victim, boundary);
-	if (trial->c->both)
-		there &= go_to(&trial->other_victim, other);
+	there &= go_to(trial, &trial->victim, trial->boundary);
 	if (there)
 		check_stopped(trial);
 	stage_hear(stage);
@@ -274,19 +361,36 @@ static bool try_to_kill_at(struct trial *trial, const struct boundary *boundary,
 	stage->killed_at = torc_now_ns();
 	check_dead(trial);
 	check_messages(trial, heard);
-	return there;
+	*trial->outcome = (struct outcome){ .sequence = stage->sequence,
+					    .tail = stage->tail };
+	memcpy(trial->outcome->heard, stage->victim_heard, sizeof(heard));
+	return there ? THERE : ASTRAY;
 }
 
-/* Whether there is somebody to wake, say, is not the same each time. */
-static void kill_at(struct trial *trial, const struct boundary *boundary,
-		    const struct boundary *other)
+static void tell_of_missed(const struct trial *trial, const char *whose,
+			   const struct boundary *boundary)
 {
-	trial->stage.boundary++;
-	for (int i = 0; i < ATTEMPTS; i++)
-		if (try_to_kill_at(trial, boundary, other)) {
+	trial->tally->missed++;
+	printf("# %s: %s not come to %#llx, %u instructions and %u system calls "
+	       "after its beginning\n", trial->c->name, whose,
+	       (unsigned long long)boundary->place, boundary->steps,
+	       boundary->syscalls);
+}
+
+/* False if it did not come there. */
+static bool kill_at(struct trial *trial, const struct boundary *boundary)
+{
+	trial->boundary = boundary;
+	for (int i = 0; i < ATTEMPTS; i++) {
+		/* As the clock had it when the call was traced, too. */
+		trial->stepping = i % 2;
+		if (on_new_stage(trial, kill_there) == THERE) {
 			trial->tally->kills++;
-			return;
+			return true;
 		}
+	}
+	tell_of_missed(trial, "has", boundary);
+	return false;
 }
 
 /* ---- Which boundaries --------------------------------------------------- */
@@ -298,6 +402,7 @@ static struct boundary after_step(const struct boundary *before, bool call,
 	struct boundary at = *before;
 
 	at.place = place;
+	at.steps++;
 	at.syscalls += call;
 	at.rounds = !call && place == before->place ? before->rounds + 1 : 0;
 	at.times = at.rounds ? before->times : !call;
@@ -319,133 +424,246 @@ static uint32_t count_times(const struct boundary *steps, uint32_t i)
 	return times;
 }
 
-/* Step through a call once; note the boundaries that others can tell apart. */
-static struct boundaries trace(struct trial *trial, struct victim *victim,
-			       bool dense)
+/*
+ * Does the system call leave something beyond its caller's death?  Descriptors,
+ * locks and mappings it does not; files and wake-ups it does, and so may what is
+ * not named here.
+ */
+static bool leaves_something(long number, const uint64_t arguments[3])
 {
-	struct boundaries b = { .at = calloc(STEPS_MAX, sizeof(*b.at)) };
-	struct boundary *steps = calloc(STEPS_MAX, sizeof(*steps));
-	struct stage *stage = &trial->stage;
-	bool more, call, changed;
-
-	if (!b.at || !steps)
-		stage_fail(stage, "out of memory");
-	stage_changed(stage);
-	steps[0].place = victim_place(victim);
-	b.at[b.count++] = steps[0];
-	do {
-		struct boundary *at = &steps[++b.instructions];
-
-		if (b.instructions + 1 >= STEPS_MAX)
-			stage_fail(stage, "it does not end");
-		call = victim_at_syscall(victim);
-		more = victim_step(victim);
-		changed = stage_changed(stage);
-		*at = after_step(at - 1, call, victim_place(victim));
-		if (call || changed || dense) {
-			b.at[b.count] = *at;
-			b.at[b.count++].times =
-				count_times(steps, b.instructions);
-		}
-	} while (more);
-	free(steps);
-	return b;
+	switch (number) {
+	case SYS_open:
+		return arguments[1] & O_CREAT;
+	case SYS_openat:
+		return arguments[2] & O_CREAT;
+	case SYS_futex:
+		return arguments[1] == FUTEX_WAKE;
+	case SYS_brk:
+	case SYS_clock_gettime:
+	case SYS_clock_nanosleep:
+	case SYS_close:
+	case SYS_fcntl:
+	case SYS_fstat:
+	case SYS_futex_waitv:
+	case SYS_getpid:
+	case SYS_getrandom:
+	case SYS_getuid:
+	case SYS_geteuid:
+	case SYS_lseek:
+	case SYS_madvise:
+	case SYS_membarrier:
+	case SYS_mmap:
+	case SYS_mprotect:
+	case SYS_munmap:
+	case SYS_newfstatat:
+	case SYS_pread64:
+	case SYS_read:
+	case SYS_readlink:
+	case SYS_rt_sigaction:
+	case SYS_rt_sigprocmask:
+	case SYS_sched_yield:
+	case SYS_stat:
+	case SYS_statfs:
+		return false;
+	default:
+		return true;
+	}
 }
 
-/* The boundaries of the case's call, after a death of the other there. */
-static struct boundaries trace_call(struct trial *trial,
-				    const struct boundary *other, bool dense)
+/*
+ * Step through the victim's call once; note the boundaries, of which others can
+ * tell each kind from the one before.
+ */
+static int trace(struct trial *trial)
 {
-	struct boundaries b;
+	struct boundary *steps = calloc(STEPS_MAX, sizeof(*steps));
+	struct boundaries *b = trial->traced;
+	struct stage *stage = &trial->stage;
+	struct boundary *at = steps;
+	bool more = true, there = set_up(trial);
 	uint32_t heard[VICTIMS];
 
-	set_up(trial, other);
-	b = trace(trial, &trial->victim, dense);
+	if (!steps)
+		stage_fail(stage, "out of memory");
+	stage_changed(stage);
+	at->place = victim_place(&trial->victim);
+	b->count = b->instructions = 0;
+	b->at[b->count++] = *at;
+	while (more) {
+		uint64_t arguments[3];
+		long call = victim_system_call(&trial->victim, arguments);
+		bool left;
+
+		if (++b->instructions >= STEPS_MAX)
+			stage_fail(stage, "it does not end");
+		more = victim_step(&trial->victim);
+		left = stage_changed(stage);
+		left |= call >= 0 && (trial->detail < KINDS ||
+				      leaves_something(call, arguments));
+		at[1] = after_step(at, call >= 0, victim_place(&trial->victim));
+		at++;
+		at->kind += left;
+		if (left || trial->detail == DENSE ||
+		    trial->detail == ALL_KINDS) {
+			b->at[b->count] = *at;
+			b->at[b->count++].times =
+				count_times(steps, b->instructions);
+		}
+	}
+	free(steps);
 	victim_kill(&trial->victim);
 	if (trial->c->both)
 		victim_kill(&trial->other_victim);
 	check_dead(trial);
-	memcpy(heard, trial->stage.victim_heard, sizeof(heard));
+	memcpy(heard, stage->victim_heard, sizeof(heard));
 	check_messages(trial, heard);
+	return there ? THERE : ASTRAY;
+}
+
+/* Returns a copy, for free(). */
+static struct boundaries *trace_call(struct trial *trial, enum detail detail)
+{
+	struct boundaries *b;
+	size_t size;
+	int i;
+
+	trial->detail = detail;
+	for (i = 0; i < ATTEMPTS; i++) {
+		trial->stepping = i % 2;
+		if (on_new_stage(trial, trace) == THERE)
+			break;
+	}
+	if (i == ATTEMPTS) {
+		tell_of_missed(trial, "the other has", trial->other_boundary);
+		trial->traced->count = 0;
+	}
+	size = sizeof(*b) + trial->traced->count * sizeof(b->at[0]);
+	b = malloc(size);
+	if (!b)
+		give_up("out of memory");
+	memcpy(b, trial->traced, size);
 	return b;
 }
 
 /* Those of the other victim's call, which the case's victim survives. */
-static struct boundaries trace_other(struct trial *trial)
+static struct boundaries *trace_other(struct trial *trial, enum detail detail)
 {
 	struct crash_case alone = *trial->c;
 	const struct crash_case *c = trial->c;
-	struct boundaries b;
+	struct boundaries *b;
 
 	alone.act = c->other;
 	alone.other = NULL;
 	alone.both = false;
 	trial->c = &alone;
-	b = trace_call(trial, NULL, false);
+	b = trace_call(trial, detail);
 	trial->c = c;
 	return b;
 }
 
-/* All of them, or some chosen at random. */
-static void kill_at_each(struct trial *trial, const struct boundaries *b,
-			 const struct boundary *other, uint32_t share)
+/* It has to end like others that left the same. */
+static void check_ending(struct trial *trial, const struct boundary *boundary)
 {
-	uint32_t stride = 1, first = 0;
+	struct outcome *ending = &trial->endings[boundary->kind];
 
-	if (!trial->everything && b->count > share) {
-		stride = (b->count + share - 1) / share;
-		first = (uint32_t)rand() % stride;
+	if (!ending->sequence)
+		*ending = *trial->outcome;
+	else if (memcmp(ending, trial->outcome, sizeof(*ending)))
+		give_up("%s: a death after %u instructions ends otherwise than "
+			"another that left the same", trial->c->name,
+			boundary->steps);
+}
+
+/* Each @stride-th of them, from one chosen at random. */
+static void kill_at_each(struct trial *trial, const struct boundaries *b,
+			 uint32_t stride)
+{
+	for (uint32_t i = (uint32_t)rand() % stride; i < b->count; i += stride) {
+		trial->number = trial->endings ? b->at[i].kind : i;
+		if (kill_at(trial, &b->at[i]) && trial->endings)
+			check_ending(trial, &b->at[i]);
 	}
-	for (uint32_t i = first; i < b->count; i += stride)
-		kill_at(trial, &b->at[i], other);
 }
 
 static void try_alone(struct trial *trial)
 {
-	struct boundaries b = trace_call(trial, NULL, true);
+	struct boundaries *b = trace_call(trial, DENSE);
 
-	trial->tally->instructions = b.instructions;
-	if (b.instructions > DENSE_MAX) {
-		free(b.at);
-		b = trace_call(trial, NULL, false);
+	trial->tally->instructions = b->instructions;
+	if (b->instructions > DENSE_MAX) {
+		free(b);
+		b = trace_call(trial, TOLD_APART);
 	}
-	trial->tally->distinct = b.count;
-	kill_at_each(trial, &b, NULL, SHARE);
-	free(b.at);
+	trial->tally->distinct = b->count;
+	kill_at_each(trial, b, getenv("TORC_LONG") ? 1 : 1 + b->count / SHARE);
+	free(b);
+}
+
+/* The case's call, and its death at each boundary, after a death there. */
+static void try_after(struct trial *trial, const struct boundary *other,
+		      enum detail detail)
+{
+	struct boundaries *b;
+
+	trial->other_boundary = other;
+	b = trace_call(trial, detail);
+	trial->tally->instructions += b->instructions;
+	trial->tally->distinct += b->count;
+	kill_at_each(trial, b, 1);
+	free(b);
 }
 
 /* Every boundary of the one with every boundary of the other. */
 static void try_with_other(struct trial *trial)
 {
-	struct boundaries other = trace_other(trial), b;
-	uint32_t stride = trial->everything ? 1 : 1 + other.count / 3;
-	uint32_t first = (uint32_t)rand() % stride;
+	struct boundaries *other = trace_other(trial, KINDS);
 
-	for (uint32_t i = first; i < other.count; i += stride) {
-		b = trace_call(trial, &other.at[i], false);
-		trial->tally->instructions += b.instructions;
-		trial->tally->distinct += b.count;
-		kill_at_each(trial, &b, &other.at[i], 1 + SHARE / 8);
-		free(b.at);
+	for (uint32_t i = 0; i < other->count; i++)
+		try_after(trial, &other->at[i], KINDS);
+	free(other);
+}
+
+/*
+ * That the kinds do: with one boundary of each kind of the other's call, all of the
+ * victim's; with all others, one of each kind of the victim's.
+ */
+static void try_all_with_other(struct trial *trial)
+{
+	const size_t size = STEPS_MAX * sizeof(*trial->endings);
+	struct boundaries *other = trace_other(trial, ALL_KINDS);
+
+	trial->endings = malloc(size);
+	if (!trial->endings)
+		give_up("out of memory");
+	for (uint32_t i = 0; i < other->count; i++) {
+		bool new = !i || other->at[i].kind != other->at[i - 1].kind;
+
+		if (new)
+			memset(trial->endings, 0, size);
+		try_after(trial, &other->at[i], new ? ALL_KINDS : KINDS);
 	}
-	free(other.at);
+	free(trial->endings);
+	free(other);
 }
 
 /* ---- All cases ---------------------------------------------------------- */
+
+static bool show_kinds_do;	/* -a */
 
 static void try_call(const void *of, struct tally *tally)
 {
 	const struct crash_case *c = of;
 	struct trial trial = { .c = c, .tally = tally };
 
-	trial.everything = getenv("TORC_LONG") != NULL;
-	stage_open(&trial.stage, c->name, c->many);
-	if (c->other)
+	trial.traced = shared_memory(sizeof(*trial.traced) +
+				     STEPS_MAX * sizeof(struct boundary));
+	trial.outcome = shared_memory(sizeof(*trial.outcome));
+	if (c->other && show_kinds_do)
+		try_all_with_other(&trial);
+	else if (c->other)
 		try_with_other(&trial);
 	else
 		try_alone(&trial);
-	tally->stall_ns = trial.stage.stall_ns;
-	stage_close(&trial.stage);
 	printf("ok - %s: %lu instructions, %lu of %lu boundaries, "
 	       "longest stall %.1f ms\n", c->name, tally->instructions,
 	       tally->kills, tally->distinct, (double)tally->stall_ns / 1e6);
@@ -496,7 +714,7 @@ static bool run(void (*body)(const void *of, struct tally *tally),
 /* Those whose name contains @pattern, or all; or as far as the first failure. */
 static int run_all(const char *pattern, bool first, struct tally *tally)
 {
-	unsigned long kills = 0;
+	unsigned long kills = 0, missed = 0;
 	int passed = 0, failed = 0;
 
 	for (size_t i = 0; i < CASES && !(first && failed); i++) {
@@ -507,6 +725,7 @@ static int run_all(const char *pattern, bool first, struct tally *tally)
 		else
 			failed++;
 		kills += tally->kills;
+		missed += tally->missed;
 	}
 	for (int i = 0; i < lifetime_cases_count && !(first && failed); i++) {
 		const struct lifetime_case *c = &lifetime_cases[i];
@@ -519,7 +738,8 @@ static int run_all(const char *pattern, bool first, struct tally *tally)
 			failed++;
 		kills += tally->kills;
 	}
-	printf("# %lu kills\n%d passed, %d failed\n", kills, passed, failed);
+	printf("# %lu kills; %lu boundaries not come to\n%d passed, %d failed\n",
+	       kills, missed, passed, failed);
 	return failed;
 }
 
@@ -544,19 +764,15 @@ int main(int argc, char **argv)
 	struct tally *tally;
 	bool first = false;
 
-	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (tally == MAP_FAILED)
-		give_up("out of memory");
+	tally = shared_memory(sizeof(*tally));
 	if (getenv("TORC_SEED"))
 		seed = (unsigned int)atoi(getenv("TORC_SEED"));
 	printf("# TORC_SEED=%u\n", seed);
 	srand(seed);
 	stay_on_one_processor();
-	if (argc > 1 && !strcmp(argv[1], "-1")) {
-		first = true;
-		argv++;
-		argc--;
+	for (; argc > 1 && *argv[1] == '-'; argc--, argv++) {
+		first |= !strcmp(argv[1], "-1");
+		show_kinds_do |= !strcmp(argv[1], "-a");
 	}
-	return run_all(argc > 1 ? argv[1] : NULL, first, tally) != 0;
+	return run_all(argv[1], first, tally) != 0;
 }

@@ -145,11 +145,12 @@ static void act_out(void *context)
 static unsigned long count_syscalls(const struct lifetime_case *c)
 {
 	unsigned long count = 0;
+	uint64_t arguments[3];
 	struct victim victim;
 
 	victim_start(&victim, act_out, (void *)c);
 	do
-		count += victim_at_syscall(&victim);
+		count += victim_system_call(&victim, arguments) >= 0;
 	while (victim_step(&victim));
 	victim_kill(&victim);
 	tidy_up();

@@ -211,6 +211,17 @@ void stage_await_listener(struct stage *stage)
 	await_listener(stage, stage->sequence);
 }
 
+void stage_await_sleep(struct stage *stage)
+{
+	const uint32_t *word = &stage->view.ring.cursors->data_word;
+	uint64_t deadline = torc_now_ns() + HUNG_NS;
+
+	while (!torc_word_armed(word, false)) {
+		EXPECT(torc_now_ns() < deadline, "the listener does not sleep");
+		sched_yield();
+	}
+}
+
 void stage_settle(struct stage *stage)
 {
 	struct torc_sub_options options = { .flags = TORC_SUB_OLDEST };
@@ -346,16 +357,38 @@ void stage_check_slots(struct stage *stage)
 
 /* ---- The bytes ---------------------------------------------------------- */
 
+/*
+ * What is there but for what the listener does by itself: it arms the word anew
+ * each time that it goes to sleep, and its cursor moves.
+ */
+static void look_at(struct stage *stage, unsigned char *ret)
+{
+	const struct torc_view *view = &stage->view;
+	size_t word = view->ring_size +
+		      offsetof(struct torc_cursors_shm, data_word);
+	size_t slot = view->ring_size + TORC_CURSORS_SLOTS +
+		      LISTENER_SLOT * view->ring.subscriber_stride;
+	uint32_t armed;
+
+	memcpy(ret, view->ring_base, view->ring_size);
+	memcpy(ret + view->ring_size, view->cursors_base, view->cursors_size);
+	memset(ret + slot, 0, sizeof(struct torc_subscriber_slot_shm));
+	memcpy(&armed, ret + word, sizeof(armed));
+	armed &= TORC_WORD_ARMED;
+	memcpy(ret + word, &armed, sizeof(armed));
+	if (armed)
+		memcpy(stage->shadow + word, &armed, sizeof(armed));
+}
+
 bool stage_changed(struct stage *stage)
 {
-	struct torc_view *view = &stage->view;
-	size_t ring = view->ring_size, cursors = view->cursors_size;
+	size_t size = stage->view.ring_size + stage->view.cursors_size;
+	unsigned char *now = stage->shadow + size;
 
-	if (!memcmp(stage->shadow, view->ring_base, ring) &&
-	    !memcmp(stage->shadow + ring, view->cursors_base, cursors))
+	look_at(stage, now);
+	if (!memcmp(stage->shadow, now, size))
 		return false;
-	memcpy(stage->shadow, view->ring_base, ring);
-	memcpy(stage->shadow + ring, view->cursors_base, cursors);
+	memcpy(stage->shadow, now, size);
 	return true;
 }
 
@@ -378,7 +411,7 @@ void stage_open(struct stage *stage, const char *name, bool many)
 	STAGE_MUST(stage, torc_sub_open(stage->topic, &lossy, &stage->lossy));
 	STAGE_MUST(stage, torc_topic_map(stage->topic, TORC_ACCESS_LOOK,
 					 &stage->unusable, &stage->view));
-	stage->shadow = calloc(1, stage->view.ring_size +
+	stage->shadow = calloc(2, stage->view.ring_size +
 					  stage->view.cursors_size);
 	stage->report = mmap(NULL, sizeof(*stage->report),
 			     PROT_READ | PROT_WRITE,
@@ -391,6 +424,10 @@ void stage_open(struct stage *stage, const char *name, bool many)
 		_exit(listen_on(stage));
 	}
 	await_listener(stage, 0);
+	EXPECT(torc_load_relaxed(&torc_subscriber_slot(&stage->view.ring,
+						       LISTENER_SLOT)->pid) ==
+		       (uint32_t)stage->listener,
+	       "the listener has another slot");
 	stage_open_pub(stage);
 	/* Something to begin with. */
 	stage_say(stage, CAPACITY);

@@ -15,6 +15,7 @@
 #define CAPACITY 4096u
 #define PUBLISHERS 4u
 #define SUBSCRIBERS 8u
+#define LISTENER_SLOT 2u	/* after sub and lossy */
 #define LENGTH_MAX 504u		/* of a message, with many publishers */
 #define VICTIMS 2
 
@@ -52,7 +53,7 @@ struct stage {
 	uint64_t stall_ns;		/* longest between the two */
 
 	struct torc_view view;		/* of the topic, to see it change */
-	unsigned char *shadow;
+	unsigned char *shadow;		/* as it was, and is */
 	int unusable;
 };
 
@@ -77,6 +78,8 @@ void stage_go_to(struct stage *stage, uint64_t offset);
 void stage_hear(struct stage *stage);
 /* The listener has heard as much, by itself. */
 void stage_await_listener(struct stage *stage);
+/* It sleeps, until somebody wakes it. */
+void stage_await_sleep(struct stage *stage);
 /* Wait for something first. */
 void stage_await(struct stage *stage);
 /* All have heard all, and a late subscriber hears what is left of it. */
@@ -84,7 +87,7 @@ void stage_settle(struct stage *stage);
 /* Nobody is listed but us, and all other slots can be had. */
 void stage_check_slots(struct stage *stage);
 
-/* Have the topic's bytes changed since the last call? */
+/* Has anybody but the listener changed the topic's bytes since the last call? */
 bool stage_changed(struct stage *stage);
 
 #define STAGE_MUST(stage, call)                                           \

@@ -130,14 +130,19 @@ bool victim_run_to(struct victim *v, uint64_t place)
 	return true;
 }
 
-bool victim_at_syscall(const struct victim *v)
+long victim_system_call(const struct victim *v, uint64_t arguments[3])
 {
-	uint64_t place = victim_place(v);
+	struct user_regs_struct regs;
 	long code;
 
+	if (ptrace(PTRACE_GETREGS, v->pid, NULL, &regs))
+		give_up("cannot read registers: %s", strerror(errno));
 	errno = 0;
-	code = ptrace(PTRACE_PEEKTEXT, v->pid, place, NULL);
-	return !errno && (code & 0xffff) == 0x050f;
+	code = ptrace(PTRACE_PEEKTEXT, v->pid, regs.rip, NULL);
+	arguments[0] = regs.rdi;
+	arguments[1] = regs.rsi;
+	arguments[2] = regs.rdx;
+	return !errno && (code & 0xffff) == 0x050f ? (long)regs.rax : -1;
 }
 
 static void reap(struct victim *v)

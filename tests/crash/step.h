@@ -35,8 +35,8 @@ uint64_t victim_place(const struct victim *v);
 /* Go on until the one at @place is next, again if it is; false as victim_step(). */
 bool victim_run_to(struct victim *v, uint64_t place);
 
-/* Is the next one a system call? */
-bool victim_at_syscall(const struct victim *v);
+/* Number of the system call that is next, or -1; its first arguments. */
+long victim_system_call(const struct victim *v, uint64_t arguments[3]);
 
 void victim_kill(struct victim *v);
 
