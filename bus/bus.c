@@ -73,37 +73,37 @@ static int check_directory(int fd, const char *path)
 	struct stat st;
 
 	if (fstat(fd, &st))
-		return torc_fail(-errno, "bus %s: %s", path,
-				 strerrordesc_np(errno));
+		return torc_fail(-errno, "%s: %s", path, strerrordesc_np(errno));
 	if (st.st_uid != geteuid() && st.st_uid != 0)
-		return torc_fail(-EPERM, "bus %s: belongs to user %u; use one "
-				 "of your own or root's (TORC_DIR)",
+		return torc_fail(-EPERM, "%s: the directory belongs to user %u; "
+				 "use one of your own or root's (TORC_DIR)",
 				 path, (unsigned int)st.st_uid);
 	if ((st.st_mode & 022) && !(st.st_mode & S_ISVTX))
-		return torc_fail(-EPERM, "bus %s: others could replace topics "
-				 "there; chmod go-w or +t it", path);
+		return torc_fail(-EPERM, "%s: others could replace topics in the "
+				 "directory; chmod go-w or +t it", path);
 	return 0;
 }
 
-int torc_directory_open(const char *path, struct torc_bus **ret_bus)
+int torc_directory_open(const char *path, const char *on,
+			struct torc_bus **ret_bus)
 {
 	struct torc_bus *bus;
 	int fd, r;
 
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return torc_fail(-errno, "bus %s: cannot open the directory: "
-				 "%s", path, strerrordesc_np(errno));
+		return torc_fail(-errno, "%s: cannot open the directory: %s", path, strerrordesc_np(errno));
 	r = check_directory(fd, path);
 	if (r)
 		goto err_close;
 	bus = malloc(sizeof(*bus) + strlen(path) + 1);
 	if (!bus) {
-		r = torc_fail(-ENOMEM, "bus %s: out of memory", path);
+		r = torc_fail(-ENOMEM, "%s: out of memory", path);
 		goto err_close;
 	}
 	bus->fd = fd;
 	bus->references = 1;
+	bus->on = on;
 	strcpy(bus->path, path);
 	*ret_bus = bus;
 	return 0;
@@ -127,10 +127,10 @@ int torc_bus_open(const char *directory, struct torc_bus **ret_bus)
 		return torc_fail(r, "the bus's directory has too long a name");
 
 	if (mkdir(path, 0700) && errno != EEXIST)
-		return torc_fail(-errno, "bus %s: cannot make the directory: "
-				 "%s; set TORC_DIR to one that can be",
+		return torc_fail(-errno, "%s: cannot make the directory: %s; set "
+				 "TORC_DIR to one that can be",
 				 path, strerrordesc_np(errno));
-	return torc_directory_open(path, ret_bus);
+	return torc_directory_open(path, "on bus", ret_bus);
 }
 
 struct torc_bus *torc_bus_ref(struct torc_bus *bus)

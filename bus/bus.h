@@ -10,6 +10,7 @@
 struct torc_bus {
 	uint32_t references;
 	int fd;
+	const char *on;		/* for words: "on bus", or "in directory" */
 	char path[];
 };
 
@@ -19,7 +20,8 @@ struct torc_bus {
 struct torc_bus *torc_bus_ref(struct torc_bus *bus);
 
 /* As torc_bus_open(), of a directory that is there. */
-int torc_directory_open(const char *path, struct torc_bus **ret_bus);
+int torc_directory_open(const char *path, const char *on,
+			struct torc_bus **ret_bus);
 /* Call @each with the bus's files; stops at a nonzero result. */
 int torc_bus_each_file(struct torc_bus *bus,
 		       int (*each)(const char *file, void *context),

@@ -175,8 +175,8 @@ static int make_part(struct torc_topic *topic, const unsigned char id[16],
 
 static int explain_making(const struct torc_topic *topic, int error)
 {
-	return torc_fail(error, "%s: cannot make it on bus %s: %s", topic->name,
-			 topic->place.bus->path, strerrordesc_np(-error));
+	return torc_fail(error, "%s: cannot make it %s %s: %s", topic->name,
+			 topic->place.bus->on, topic->place.bus->path, strerrordesc_np(-error));
 }
 
 static int make_locks(struct torc_topic *topic, const unsigned char id[16],
@@ -231,8 +231,8 @@ static int link_ring(struct torc_topic *topic, int fd, bool replace)
 	part_name(topic->constants.id, "ring", part);
 	if (renameat2(bus->fd, part, bus->fd, topic->place.file,
 		      replace ? 0 : RENAME_NOREPLACE))
-		return torc_fail(-errno, "%s: cannot link it on bus %s: %s",
-				 topic->name, bus->path,
+		return torc_fail(-errno, "%s: cannot link it %s %s: %s",
+				 topic->name, bus->on, bus->path,
 				 strerrordesc_np(errno));
 	if (topic->mapping->disk)
 		fsync(bus->fd);
@@ -364,14 +364,14 @@ int torc_files_open(struct torc_topic *topic, const char *rest)
 	if (fd < 0) {
 		r = -errno;
 		if (r == -ENOENT)
-			return torc_fail(r, "%s: no such topic on bus %s (a "
+			return torc_fail(r, "%s: no such topic %s %s (a "
 					 "publisher creates it)", topic->name,
-					 bus->path);
+					 bus->on, bus->path);
 		if (r == -EACCES)
 			return torc_topic_refused(topic, TORC_ACCESS_LOOK);
 		return torc_fail(r == -ELOOP ? -EPROTO : r,
-				 "%s: cannot open it on bus %s: %s",
-				 topic->name, bus->path,
+				 "%s: cannot open it %s %s: %s",
+				 topic->name, bus->on, bus->path,
 				 r == -ELOOP ? "it is a symbolic link"
 					     : strerrordesc_np(-r));
 	}

@@ -122,8 +122,12 @@ static int explain_constants(const char *name, int r, uint64_t size,
 				 "library speaks version %u", name,
 				 constants->abi_version, TORC_ABI_VERSION);
 	default:
-		return torc_fail(r, "%s: not a ring; remove it, or use another "
-				 "name", name);
+		if (constants && constants->magic == TORC_RING_MAGIC)
+			return torc_fail(r, "%s: a damaged ring: its constants "
+					 "make no sense; remove it and make it "
+					 "anew", name);
+		return torc_fail(r, "%s: not a ring; use another name, or "
+				 "remove what is there", name);
 	}
 }
 

@@ -35,11 +35,11 @@ static int file_locate(const char *path, struct torc_bus *bus,
 				 "of one that is hidden", path);
 	strcpy(ret->file, file);
 	if (!slash)
-		return torc_directory_open(".", &ret->bus);
+		return torc_directory_open(".", "in directory", &ret->bus);
 	directory = strndup(path, slash == path ? 1 : (size_t)(slash - path));
 	if (!directory)
 		return torc_fail(-ENOMEM, "file:%s: out of memory", path);
-	r = torc_directory_open(directory, &ret->bus);
+	r = torc_directory_open(directory, "in directory", &ret->bus);
 	free(directory);
 	return r;
 }

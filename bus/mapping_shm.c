@@ -39,7 +39,8 @@ static int posix_locate(const char *name, struct torc_bus *bus,
 				 "and here does not begin with a dot", name,
 				 TORC_FILE_MAX);
 	strcpy(ret->file, name);
-	return torc_directory_open(TORC_POSIX_DIRECTORY, &ret->bus);
+	return torc_directory_open(TORC_POSIX_DIRECTORY, "in directory",
+				   &ret->bus);
 }
 
 const struct torc_mapping torc_mapping_shm = {

@@ -372,7 +372,10 @@ static int sysv_locate(const char *rest, struct torc_bus *bus,
 
 	(void)bus;
 	ret->file[0] = '\0';
-	return r ? r : torc_directory_open(TORC_POSIX_DIRECTORY, &ret->bus);
+	if (r)
+		return r;
+	return torc_directory_open(TORC_POSIX_DIRECTORY, "in directory",
+				   &ret->bus);
 }
 
 static int sysv_remove(struct torc_topic *topic, const char *rest,

@@ -17,15 +17,15 @@ static int explain(const char *address, const struct torc_bus *bus, int r)
 {
 	switch (r) {
 	case -ENOENT:
-		return torc_fail(r, "%s: no such topic on bus %s", address,
-				 bus->path);
+		return torc_fail(r, "%s: no such topic %s %s", address,
+				 bus->on, bus->path);
 	case -EPROTO:
 		return torc_fail(r, "%s: not a ring; it stays", address);
 	case -EBUSY:
 		return torc_fail(r, "%s: somebody takes part in it", address);
 	default:
-		return torc_fail(r, "%s: cannot remove it from bus %s: %s",
-				 address, bus->path, strerrordesc_np(-r));
+		return torc_fail(r, "%s: cannot remove it %s %s: %s",
+				 address, bus->on, bus->path, strerrordesc_np(-r));
 	}
 }
 

@@ -8,6 +8,7 @@
 
 #include "cli.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -34,10 +35,15 @@ static int progress_drawn;
 static __attribute__((format(printf, 1, 0))) void say(const char *format,
 						   va_list arguments)
 {
+	char text[2048];
+
+	vsnprintf(text, sizeof(text), format, arguments);
+	/* Types of topics, say, are others'; they are not to command terminals. */
+	for (char *c = text; *c; c++)
+		if (iscntrl((unsigned char)*c))
+			*c = '?';
 	cli_progress("%s", "");
-	fprintf(stderr, "%s: ", cli_name);
-	vfprintf(stderr, format, arguments);
-	fputc('\n', stderr);
+	fprintf(stderr, "%s: %s\n", cli_name, text);
 }
 
 void cli_note(const char *format, ...)
@@ -98,7 +104,8 @@ const char *cli_human(char text[CLI_HUMAN_MAX], double value, double base)
 		unit++;
 	}
 	if (unit == units)
-		snprintf(text, CLI_HUMAN_MAX, "%.0f", value);
+		snprintf(text, CLI_HUMAN_MAX, value < 9.95 ? "%.2g" : "%.0f",
+			 value);
 	else if (value < 99.95 && value - (double)(long)value > 0.05)
 		snprintf(text, CLI_HUMAN_MAX, "%.1f%c", value, *unit);
 	else

@@ -106,8 +106,9 @@ static int is_ring_missing(struct sub *sub, struct sub_topic *topic, int error)
 	topic->late = 1;
 	if (topic->globbed || sub->wait)
 		return 1;
-	cli_note("%s: no such topic on bus %s (a publisher creates it; --wait "
-		 "waits for one)", topic->name, torc_bus_path(sub->bus));
+	/* The library's words end in brackets; ours belong into them. */
+	cli_note("%.*s; --wait waits for one)",
+		 (int)strcspn(torc_errmsg(), ")"), torc_errmsg());
 	return 0;
 }
 

@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <torc/abi.h>
+
 #define JOIN_POLL_NS	10000000ll
 #define PROGRESS_S	.5
 
@@ -107,18 +109,25 @@ static void start_syncing(struct pub *pub, const struct torc_topic_info *info)
 /* ---- Opening ------------------------------------------------------------ */
 
 /* A topic that is there may be another than was asked for; say so. */
-static void compare_capacity(const struct pub *pub, uint64_t is)
+static void compare(const struct pub *pub, const struct torc_topic_info *is)
 {
-	uint64_t asked = pub->topic_options.capacity;
+	const struct torc_topic_options *asked = &pub->topic_options;
 
-	if (!asked || asked == is)
-		return;
-	if (is > asked && is / 2 < asked)
+	if (asked->capacity && asked->capacity < is->capacity &&
+	    (is->capacity / 2 < asked->capacity ||
+	     is->capacity == TORC_CAPACITY_MIN))
 		cli_note("%s: capacity %" PRIu64 " rounded up to %" PRIu64
-			 ", a power of two", pub->name, asked, is);
-	else
+			 ", a power of two", pub->name, asked->capacity,
+			 is->capacity);
+	else if (asked->capacity && asked->capacity != is->capacity)
 		cli_note("%s: its capacity is %" PRIu64 ", not %" PRIu64
-			 " as asked for", pub->name, is, asked);
+			 " as asked for", pub->name, is->capacity,
+			 asked->capacity);
+	if (asked->subscribers && asked->subscribers != is->subscriber_slots)
+		cli_note("%s: takes %u subscribers, not %u as asked for",
+			 pub->name, is->subscriber_slots, asked->subscribers);
+	if (asked->flags & ~is->flags & TORC_PERSISTENT)
+		cli_note("%s: is there, and not persistent", pub->name);
 }
 
 static int open_topic(struct pub *pub)
@@ -170,8 +179,8 @@ static int open_all(struct pub *pub)
 	if (r)
 		return r;
 	pub->message_max = torc_pub_message_max(pub->publisher);
+	compare(pub, &info);
 	pub->topic_options.flags = info.flags;
-	compare_capacity(pub, info.capacity);
 	cli_tell_reopened(pub->topic);
 	cli_tell_memory(pub->topic, pub->topic_options.memory);
 	start_syncing(pub, &info);

@@ -55,6 +55,16 @@ static const struct cli_option options[] = {
 	{ 0 }
 };
 
+static int set_format(struct sub *sub, enum sub_format format)
+{
+	if (sub->format != SUB_LINES && sub->format != format) {
+		cli_note("--framed, --hex and --json exclude each other");
+		return -1;
+	}
+	sub->format = format;
+	return 0;
+}
+
 static int set(int key, const char *value, void *context)
 {
 	struct sub *sub = context;
@@ -90,14 +100,11 @@ static int set(int key, const char *value, void *context)
 		sub->wait = 1;
 		return 0;
 	case KEY_FRAMED:
-		sub->format = SUB_FRAMED;
-		return 0;
+		return set_format(sub, SUB_FRAMED);
 	case KEY_HEX:
-		sub->format = SUB_HEX;
-		return 0;
+		return set_format(sub, SUB_HEX);
 	case KEY_JSON:
-		sub->format = SUB_JSON;
-		return 0;
+		return set_format(sub, SUB_JSON);
 	case KEY_STATS:
 		sub->stats = 1;
 		return 0;

@@ -72,6 +72,8 @@ capacity() {
 	run 2 torc-pub --capacity=0 -m x t &&
 		run 0 torc-pub --capacity=100000 -m x t &&
 		says err "rounded up to 131072" &&
+		run 0 torc-pub --capacity=1 -m x t &&
+		says err "rounded up to 4096" &&
 		run 0 torc-pub --capacity=128K -m x t && [ ! -s err ] || return
 	run 1 torc-pub --capacity=512G -m x t && says err "t: " || return
 	run 1 torc-pub --capacity=100T -m x t && says err "t: " || return
@@ -92,6 +94,18 @@ another_kind() {
 	let_go
 	run 2 torc-pub --type="$long" -m x t && says err "at most 127" &&
 		! grep TORC_ err
+}
+
+define as_it_is "a topic that is there stays as it is, and what was asked for is told"
+as_it_is() {
+	keep t --many --subscribers=7
+	run 0 torc-pub --capacity=4M -m x t &&
+		says err "capacity is 1048576, not 4194304" &&
+		run 0 torc-pub --subscribers=9 -m x t &&
+		says err "takes 7 subscribers, not 9" &&
+		run 0 torc-pub --persistent -m x t && says err "not persistent" &&
+		run 0 torc-pub --capacity=1M --subscribers=7 -m x t &&
+		[ ! -s err ] && let_go
 }
 
 define message_max "a message that is too long is told, with the limit"
@@ -179,6 +193,23 @@ poke() {
 	printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
 }
 
+define files "files on a disk are told as such, and nobody is told to remove them first"
+files() {
+	echo "dear diary" >diary
+	run 1 torc-pub -m x file:no/where && says err "no: cannot open the directory" &&
+		run 1 torc-sub file:./none && says err "in directory ." &&
+		run 1 torc-stat --dump ./none && says err "in directory ." &&
+		run 1 torc-pub -m x file:diary &&
+		says err "not a ring; use another name" &&
+		[ "$(cat diary)" = "dear diary" ]
+}
+
+define escapes "control characters of others' do not reach the terminal"
+escapes() {
+	keep t --type=$'a\033[2Jb'
+	run 1 torc-pub --type=c -m x t && says err 'a?[2Jb' && let_go
+}
+
 define no_ring "what is no ring, truncated, or of another ABI is refused"
 no_ring() {
 	local f=$TORC_DIR/t
@@ -197,6 +228,7 @@ no_ring() {
 	ln -s /etc/passwd "$f" && refused "t: " && rm "$f" || return
 	head -c 10000 ring >"$f" && refused "truncated" || return
 	cp ring "$f" && poke "$f" 8 '\077' && refused "version" || return
+	cp ring "$f" && poke "$f" 66 '\001' && refused "damaged ring" || return
 	cp ring "$f" && poke "$f" 16 '\377\377\377\377\377\377\377\377' &&
 		refused "t: " || return
 	run 1 torc-stat && run 0 torc-rm t && [ ! -e "$f" ] &&

@@ -32,6 +32,7 @@ wrong_usage() {
 		run 2 torc-pub --count=1 t &&
 		run 2 torc-pub --full=maybe t && says err "--full=maybe" &&
 		run 2 torc-pub --full=drop --full-timeout=1s t &&
+		run 2 torc-sub --hex --json t && says err "exclude" &&
 		run 2 torc-sub --from=tomorrow t && says err "--from=tomorrow" ||
 		return
 	run 2 torc-pub --mode=0888 t && says err "--mode=0888" &&

@@ -447,9 +447,9 @@ Test(topic, foreign_versions_and_damaged_rings_are_refused)
 	MUST(torc_topic_open(NULL, "t", NULL, &other));
 	torc_topic_close(other);
 	DAMAGE(capacity, 12345);
-	FAILS(-EPROTO, "not a ring", torc_topic_open(NULL, "t", NULL, &other));
+	FAILS(-EPROTO, "damaged ring", torc_topic_open(NULL, "t", NULL, &other));
 	DAMAGE(capacity, 1ull << 21);
-	FAILS(-EPROTO, "not a ring", torc_topic_open(NULL, "t", NULL, &other));
+	FAILS(-EPROTO, "damaged ring", torc_topic_open(NULL, "t", NULL, &other));
 	DAMAGE(capacity, 1ull << 20);
 	MUST(torc_topic_open(NULL, "t", NULL, &other));
 	torc_topic_close(other);
