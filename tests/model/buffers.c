@@ -92,6 +92,12 @@ bool buffer_put_early(struct thread *t, uint32_t offset, size_t size)
 	return true;
 }
 
+void buffer_early_words(const struct thread *t, struct words *ret)
+{
+	for (uint32_t i = 0; i < t->early_count; i++)
+		words_add(ret, t->early[i].word * 8u, t->early[i].words * 8u);
+}
+
 /* Early stores with at most @older entries before them are seen by all. */
 static void settle_older(struct thread *t, uint32_t older)
 {

@@ -13,6 +13,7 @@ struct torc_consumer consumers[2];
 unsigned char bodies[IDS][LONGEST];
 struct torc_span spans[2];
 struct given given;
+struct torc_constants_shm constants;
 
 static void make_bodies(void)
 {
@@ -27,11 +28,10 @@ static void make_ring(uint32_t kind, uint64_t first)
 	const struct torc_ring_config config = {
 		.capacity = 4096,
 		.kind = kind,
-		.publishers = kind == TORC_KIND_MP ? 2 : 1,
+		.publishers = kind == TORC_KIND_MP ? DEAD_SLOT + 1 : 1,
 		.subscribers = 2,
 		.first_position = first
 	};
-	struct torc_constants_shm constants;
 	uint64_t size;
 
 	memset(&given, 0, sizeof(given));
@@ -152,6 +152,22 @@ static void set_mp_zero(int variant)
 	expect_all(given.aborts ? 3 : 4);
 }
 
+/* As set_mp_zero(), but the first died in the midst of it, long ago. */
+static void set_mp_mend(int variant)
+{
+	struct torc_mp dead;
+	void *payload;
+
+	(void)variant;
+	make_ring(TORC_KIND_MP, 4096 - 320);
+	expect(2, 472, 3);
+	join(0, TORC_LOSSLESS);
+	expect_all(3);
+	if (torc_mp_init(&dead, &ring, DEAD_SLOT) ||
+	    torc_mp_reserve(&dead, given.length, &payload))
+		abort();
+}
+
 static void set_mp_join(int variant)
 {
 	make_ring(TORC_KIND_MP, 4096 - 1280);
@@ -269,35 +285,47 @@ static void set_room_sleep(int variant)
 	membarrier_is_refused(variant);
 }
 
+/* The memory of a ring that is still to be made. */
+static void set_create(int variant)
+{
+	make_ring(variant ? TORC_KIND_MP : TORC_KIND_SP, 4096 - 256);
+	expect(1, 0, 0);
+	memset(model_memory, 0, sizeof(model_memory));
+}
+
 /* The small ones first: they find most. */
 const struct model_case cases[] = {
 	{ "sp_leave", set_sp_leave, { sp_publish, listen_and_leave },
-	  judge_lossy, .variants = 1 },
+	  judge_lossy, .variants = 1, .weak = 1 },
+	{ "create", set_create, { create, attach }, judge_creation,
+	  .variants = 2, .weak = 1 },
 	{ "sp_sleep", set_sp_sleep, { sp_publish, listen_asleep },
-	  judge_lossless, .variants = 2 },
+	  judge_lossless, .variants = 2, .weak = 1 },
 	{ "sp", set_sp, { sp_publish, listen_first, listen_second },
 	  judge_lossless, .variants = 2 },
 	{ "sp_death", set_sp_death, { sp_publish, sp_take_over, listen_first },
 	  judge_lossless, .variants = 2, .mortal = 1 },
 	{ "sp_join", set_sp_join, { sp_publish, join_and_listen },
-	  judge_joiner, .variants = 4 },
+	  judge_joiner, .variants = 4, .weak = 1 },
 	{ "sp_evict", set_sp_leave, { sp_publish_and_evict, listen_first },
 	  judge_lossy, .variants = 1 },
 	{ "mp_lapped", set_mp_lapped, { mp_first, listen_first },
-	  judge_lossy, .variants = 2 },
+	  judge_lossy, .variants = 2, .weak = 1 },
 	{ "mp_zero", set_mp_zero, { mp_once, mp_second, listen_first },
 	  judge_lossless, .variants = 2, .large = 2 },
+	{ "mp_mend", set_mp_mend, { mend_first, mp_second, listen_first },
+	  judge_lossless, .variants = 1, .weak = 1 },
 	{ "mp_join", set_mp_join, { mp_first, join_and_listen },
-	  judge_joiner, .variants = 4 },
+	  judge_joiner, .variants = 4, .weak = 1 },
 	{ "mp_sleep", set_mp_sleep, { mp_first, mp_second, listen_asleep },
-	  judge_lossless, .variants = 2 },
+	  judge_lossless, .variants = 2, .weak = 1 },
 	{ "room_sleep", set_room_sleep, { sp_publish_asleep, listen_and_wake },
 	  judge_lossless, .variants = 2 },
 	{ "mp_kinds", set_mp_kinds,
 	  { mp_abort_and_shrink, mp_batch, listen_first },
 	  judge_lossless, .variants = 2 },
 	{ "mp", set_two, { mp_first, mp_second, listen_first },
-	  judge_lossless, .variants = 2 },
+	  judge_lossless, .variants = 2, .weak = 1 },
 	{ "mp_full", set_mp_full, { mp_first, mp_second, listen_first },
 	  judge_lossless, .variants = 2, .large = 1 },
 	{ "sp_lossy", set_sp_lossy, { sp_publish, listen_first },

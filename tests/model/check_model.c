@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ring in every schedule: small cases, each explored to the end with three
- * orders of stores (explore.h).  What is asked of each schedule is in judges.c.
+ * The ring in every schedule: small cases, each explored to the end with four
+ * memory orders (explore.h).  What is asked of each schedule is in judges.c.
  *
  *	check_model [-1] [-j JOBS] [-s STATES] [CASE ...]
  *
@@ -19,9 +19,9 @@
 #define STATES_SHORT 4000000u
 #define STATES_LONG 150000000u /* of 24 bytes; for each job */
 
-#define ORDERS 3u
+#define ORDERS 4u
 
-static const char *const orders[ORDERS] = { "sc", "tso", "release" };
+static const char *const orders[ORDERS] = { "sc", "tso", "release", "weak" };
 
 static uint64_t most_states;
 static bool in_short;
@@ -35,22 +35,35 @@ static double seconds(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* How many preemptions a schedule may have at most. */
+static uint32_t most_preemptions(const struct model_case *c, int variant,
+				 enum model_order order)
+{
+	if (order == MODEL_WEAK)
+		return c->weak + !in_short;
+	if (!in_short || variant < c->variants - c->large)
+		return MODEL_UNBOUND;
+	return order == MODEL_RELEASE ? 1 : 2;
+}
+
 static bool run(const struct model_case *c, int variant, enum model_order order)
 {
-	uint32_t bound = MODEL_UNBOUND;
+	const struct model_bounds bounds = {
+		.states = most_states,
+		.preemptions = most_preemptions(c, variant, order),
+		.snapshots = 1,
+	};
 	double begun = seconds();
 	struct model_result r;
 
-	if (in_short && variant >= c->variants - c->large)
-		bound = order == MODEL_RELEASE ? 1 : 2;
-	r = model_explore(c, variant, order, bound, most_states);
+	r = model_explore(c, variant, order, &bounds);
 	printf("%s - %s/%d %s: ", r.failed ? "not ok" : "ok", c->name, variant,
 	       orders[order]);
 	if (r.complete)
 		printf("%.3g executions, ", r.executions);
 	printf("%ju states, ", (uintmax_t)r.states);
-	if (bound != MODEL_UNBOUND)
-		printf("all with up to %u preemptions, ", bound);
+	if (bounds.preemptions != MODEL_UNBOUND)
+		printf("all with up to %u preemptions, ", bounds.preemptions);
 	printf("%scomplete, %.1f s\n", r.complete ? "" : "not ",
 	       seconds() - begun);
 	return !r.failed;
@@ -70,7 +83,7 @@ static void start(const struct model_case *c, int variant)
 	if (!pid) {
 		int bad = 0;
 
-		for (int i = MODEL_SC; i <= MODEL_RELEASE; i++)
+		for (int i = MODEL_SC; i <= MODEL_WEAK; i++)
 			bad += !run(c, variant, (enum model_order)i);
 		fflush(stdout);
 		_exit(bad);

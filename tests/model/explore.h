@@ -22,6 +22,7 @@ enum model_order {
 	MODEL_SC,	/* each store is seen at once */
 	MODEL_TSO,	/* stores wait in a buffer, and leave it in order */
 	MODEL_RELEASE,	/* and out of order, but for releases */
+	MODEL_WEAK,	/* and loads are early, but for acquires */
 };
 
 struct model_case {
@@ -32,6 +33,7 @@ struct model_case {
 	int variants;	  /* each is explored by itself */
 	uint32_t mortal;  /* threads that may die anywhere: a mask */
 	int large;	  /* the last so many: preemptions bounded if in haste */
+	uint32_t weak;	  /* preemptions with MODEL_WEAK, if in haste */
 };
 
 /* What all threads share; the ring is in it. */
@@ -45,14 +47,22 @@ struct model_result {
 
 #define MODEL_UNBOUND UINT32_MAX
 
-/*
- * Explore @c until all is seen, or @states are.  @preemptions: how often a thread
- * may have to give way although it could go on, or before its stores have left
- * its buffer.  When it dies is not bounded.
- */
+/* How far to go. */
+struct model_bounds {
+	uint64_t states; /* that are looked at */
+	/*
+	 * How often a thread may have to give way although it could go on, or
+	 * before its stores have left its buffer.  When it dies is not bounded.
+	 */
+	uint32_t preemptions;
+	/* How often threads may begin to load early, with MODEL_WEAK. */
+	uint32_t snapshots;
+};
+
+/* Explore @c until all is seen within @bounds. */
 struct model_result model_explore(const struct model_case *c, int variant,
-				  enum model_order order, uint32_t preemptions,
-				  uint64_t states);
+				  enum model_order order,
+				  const struct model_bounds *bounds);
 
 /* ---- For threads ---------------------------------------------------------- */
 

@@ -121,6 +121,11 @@ void judge_lossy(void)
 	judge_with(false, false);
 }
 
+void judge_creation(void)
+{
+	judge_marks();
+}
+
 void judge_joiner(void)
 {
 	judge_with(given.join_flags & TORC_LOSSLESS, false);

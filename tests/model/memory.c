@@ -154,6 +154,43 @@ void memory_revert(size_t mark)
 	}
 }
 
+/* The first change of a word since @mark says what was there. */
+bool memory_has_changed(uint32_t offset, size_t size, size_t mark,
+			const struct words *except)
+{
+	uint32_t from = offset / 8, end = word_end(offset, size);
+	struct words met = *except;
+	uint64_t is;
+
+	for (size_t i = mark; i < change_count; i++) {
+		uint32_t word = changes[i].word;
+
+		if (word < from || word >= end || words_bit(&met, word))
+			continue;
+		memcpy(&is, model_memory + word * 8, 8);
+		if (changes[i].was != is)
+			return true;
+		words_add(&met, word * 8, 8);
+	}
+	return false;
+}
+
+void memory_read_old(uint32_t offset, void *to, size_t size, size_t mark,
+		     const struct words *except)
+{
+	memcpy(to, model_memory + offset, size);
+	for (size_t i = change_count; i-- > mark;) {
+		uint32_t at = changes[i].word * 8;
+
+		if (words_bit(except, changes[i].word))
+			continue;
+		for (uint32_t j = 0; j < 8; j++)
+			if (at + j >= offset && at + j - offset < size)
+				((unsigned char *)to)[at + j - offset] =
+					((unsigned char *)&changes[i].was)[j];
+	}
+}
+
 /* ---- Races ---------------------------------------------------------------- */
 
 bool memory_is_raced(uint32_t offset, size_t size)
@@ -195,6 +232,12 @@ void memory_access(const struct thread *by, uint32_t offset, size_t size,
 		if (&world.threads[i] != by)
 			find_races_with(&world.threads[i], offset / 8,
 					word_end(offset, size), writes);
+}
+
+void memory_found_race(uint32_t offset, size_t size)
+{
+	for (uint32_t i = offset / 8; i < word_end(offset, size); i++)
+		find_race(i);
 }
 
 uint32_t memory_races_found(void)

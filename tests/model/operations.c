@@ -63,6 +63,7 @@ static void step_drained(void)
 	step();
 	current->drains = false;
 	buffer_settle(current);
+	snapshot_drop(current);
 }
 
 /* What follows is none. */
@@ -92,6 +93,7 @@ _Noreturn void thread_main(void)
 	the_case->threads[thread_index(current)]();
 	step();
 	current->ended = true;
+	snapshot_drop(current);
 	happened(current);
 	fiber_hand_over();
 	abort();
@@ -99,23 +101,53 @@ _Noreturn void thread_main(void)
 
 /* ---- Loads ---------------------------------------------------------------- */
 
-static void load(const void *p, void *to, size_t size)
+/* A step, whose choice includes what the snapshot has: true if it was chosen. */
+static bool step_load(uint32_t offset, uint32_t size)
 {
-	uint32_t offset = offset_of(p);
+	bool stale;
 
-	if (memory_is_raced(offset, size)) {
-		step();
-	} else {
-		early();
-		words_add(&current->loaded, offset, size);
-	}
-	if (current->polls)
-		words_add(&current->polled, offset, size);
-	memory_access(current, offset, size, false);
-	buffer_read(current, offset, to, size);
+	current->loads = offset;
+	current->loads_size = size;
+	step();
+	stale = current->stale;
+	current->stale = false;
+	current->loads_size = 0;
+	return stale;
 }
 
-uint64_t model_load(const void *p, size_t size)
+/* To be a step, it has to be known as raced. */
+static void load_early(uint32_t offset, size_t size)
+{
+	early();
+	words_add(&current->loaded, offset, size);
+	if (snapshot_has(current, offset, size) ||
+	    snapshot_is_unsure(current, offset, size))
+		memory_found_race(offset, size);
+}
+
+static void load(const void *p, void *to, size_t size, bool acquire)
+{
+	uint32_t offset = offset_of(p);
+	bool stale = false;
+
+	if (memory_is_raced(offset, size))
+		stale = step_load(offset, (uint32_t)size);
+	else
+		load_early(offset, size);
+	if (current->polls)
+		words_add(&current->polled, offset, size);
+	if (stale) {
+		snapshot_read(current, offset, to, size);
+		/* It would find the newer one if it looked again. */
+		current->changed |= current->polls;
+		return;
+	}
+	memory_access(current, offset, size, false);
+	buffer_read(current, offset, to, size);
+	snapshot_loaded(current, offset, size, acquire);
+}
+
+uint64_t model_load(const void *p, size_t size, bool acquire)
 {
 	uint64_t value = 0;
 
@@ -123,14 +155,14 @@ uint64_t model_load(const void *p, size_t size)
 		memcpy(&value, p, size);
 		return value;
 	}
-	load(p, &value, size);
+	load(p, &value, size, acquire);
 	see(value);
 	return value;
 }
 
 static void get(void *to, const void *from, size_t size)
 {
-	load(from, to, size);
+	load(from, to, size, false);
 	current->seen = hash_bytes(current->seen, to, size);
 }
 
@@ -173,6 +205,7 @@ static void put_waiting(const struct entry *e)
 static void put(struct entry e)
 {
 	changes(e.offset, entry_bytes(&e), e.size);
+	snapshot_passed(current, e.offset, e.size);
 	if (!put_early(&e)) {
 		if (order == MODEL_SC) {
 			step();
@@ -196,7 +229,8 @@ void model_store(void *p, uint64_t value, size_t size, bool release)
 				    .value = value });
 }
 
-bool model_cas(void *p, uint64_t old, uint64_t desired, size_t size)
+bool model_cas(void *p, uint64_t old, uint64_t desired, size_t size,
+	       bool ordered)
 {
 	uint64_t value = 0;
 
@@ -206,30 +240,44 @@ bool model_cas(void *p, uint64_t old, uint64_t desired, size_t size)
 			memcpy(p, &desired, size);
 		return value == old;
 	}
-	step_drained();
+	if (ordered || buffer_has(current, offset_of(p), size))
+		step_drained();
+	else
+		step();
 	if (current->polls)
 		words_add(&current->polled, offset_of(p), size);
 	memory_access(current, offset_of(p), size, false);
 	memcpy(&value, p, size);
+	snapshot_loaded(current, offset_of(p), size, ordered);
 	see(value);
 	if (value != old)
 		return false;
 	changes(offset_of(p), &desired, size);
 	memory_write(current, offset_of(p), &desired, size);
+	snapshot_passed(current, offset_of(p), size);
 	may_stop();
 	return true;
 }
 
 void model_fence_full(void)
 {
-	if (current && current->waiting)
+	if (!current)
+		return;
+	if (current->waiting)
 		step_drained();
+	snapshot_drop(current);
 }
 
 void model_fence_release(void)
 {
-	if (current && order == MODEL_RELEASE)
+	if (current && order >= MODEL_RELEASE)
 		buffer_fence(current);
+}
+
+void model_fence_acquire(void)
+{
+	if (current)
+		snapshot_fence(current);
 }
 
 static const unsigned char zeros[MODEL_MEMORY];
@@ -319,6 +367,8 @@ bool model_dead(unsigned int thread)
 
 	step();
 	dead = world.threads[thread].dead;
+	if (dead)
+		snapshot_drop(current);
 	see(dead);
 	return dead;
 }
@@ -332,6 +382,8 @@ bool model_ended(uint32_t mask)
 		if (mask >> i & 1)
 			ended &= world.threads[i].ended &&
 				 !world.threads[i].waiting;
+	if (ended)
+		snapshot_drop(current);
 	for (uint32_t i = 0; ended && i < world.count; i++)
 		if (mask >> i & 1)
 			buffer_settle(&world.threads[i]);
@@ -376,9 +428,10 @@ static long model_membarrier(int command)
 	step_drained();
 	/* Each other thread passes a barrier between now and the end. */
 	for (uint32_t i = 0; i < world.count; i++)
-		if (world.threads[i].waiting)
+		if (world.threads[i].waiting || world.threads[i].snapshot.taken)
 			current->barriers |= 1u << i;
 	step();
+	snapshot_drop(current);
 	return 0;
 }
 

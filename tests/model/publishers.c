@@ -7,7 +7,7 @@
 static bool is_dead(void *context, uint32_t slot)
 {
 	(void)context;
-	return slot >= 2 || model_dead(slot);
+	return slot >= DEAD_SLOT || model_dead(slot);
 }
 
 const struct torc_death death = { is_dead, NULL };
@@ -207,6 +207,11 @@ void sp_publish_asleep(void)
 }
 
 /* ---- Menders -------------------------------------------------------------- */
+
+void mend_first(void)
+{
+	mend(constants.first_position);
+}
 
 void mender(void)
 {

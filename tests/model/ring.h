@@ -24,6 +24,9 @@ extern struct torc_consumer consumers[2];
 extern unsigned char bodies[IDS][LONGEST];
 extern struct torc_span spans[2];
 extern const struct torc_death death;
+extern struct torc_constants_shm constants;
+
+#define DEAD_SLOT 2u /* its publisher, if there ever was one, has died */
 
 /* Of the case that is explored. */
 struct given {
@@ -52,6 +55,11 @@ void wake(uint32_t *word);
 /* Is there a membarrier()?  If not, wakers fence. */
 void membarrier_is_refused(bool refused);
 
+/* ---- creation.c ----------------------------------------------------------- */
+
+void create(void);
+void attach(void);
+
 /* ---- publishers.c --------------------------------------------------------- */
 
 void mp_first(void);
@@ -65,6 +73,8 @@ void sp_take_over(void);
 void sp_publish_asleep(void);
 /* No publisher: repairs what the first leaves. */
 void mender(void);
+/* Repairs what the publisher left that died before all began. */
+void mend_first(void);
 
 /* ---- subscribers.c -------------------------------------------------------- */
 
@@ -80,5 +90,6 @@ void listen_asleep(void);
 void judge_lossless(void);
 void judge_lossy(void);
 void judge_joiner(void);
+void judge_creation(void);
 
 #endif /* TORC_TESTS_MODEL_RING_H */

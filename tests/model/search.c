@@ -18,7 +18,15 @@
 
 #define DEPTH 4000u /* steps after which a schedule is endless */
 
-enum kind { STEP, STOP, FLUSH, DEATH };
+enum kind {
+	STEP,
+	STALE, /* a step that loads from the snapshot */
+	STOP,
+	FLUSH,
+	DEATH,
+	SNAPSHOT,
+	BARRIER, /* drop it, as membarrier() demands */
+};
 
 struct choice {
 	uint8_t kind, thread, entry;
@@ -30,7 +38,7 @@ struct frame {
 	size_t mark;
 	double executions;
 	unsigned int taken, choices;
-	struct choice choice[MODEL_THREADS * (2 + ENTRIES)];
+	struct choice choice[MODEL_THREADS * (4 + ENTRIES)];
 	unsigned char *stack; /* of the thread that moves */
 	size_t stack_size;
 };
@@ -39,7 +47,7 @@ const struct model_case *the_case;
 enum model_order order;
 struct world world;
 
-static uint32_t most_preemptions;
+static struct model_bounds bounds;
 static bool failed;
 static struct frame *frames;
 static size_t depth;
@@ -108,6 +116,13 @@ static uint64_t buffer_hash(const struct thread *t, uint64_t hash)
 	return hash;
 }
 
+static uint64_t snapshot_hash(const struct snapshot *s)
+{
+	return s->taken ? mix(mix(s->hash + s->is_old) + s->newer.hash * 3 +
+			      s->unsure.hash * 5)
+			: 0;
+}
+
 static uint64_t thread_hash(const struct thread *t)
 {
 	uint64_t flags = (uint64_t)t->drains | (uint64_t)t->stores << 1 |
@@ -119,7 +134,7 @@ static uint64_t thread_hash(const struct thread *t)
 
 	if (!t->stopped)
 		hash = mix(mix(t->seen + flags) + t->loaded.hash * 3 +
-			   t->polled.hash * 5);
+			   t->polled.hash * 5 + snapshot_hash(&t->snapshot));
 	hash = hash_bytes(hash, t->notes, t->note_count * sizeof(t->notes[0]));
 	return buffer_hash(t, hash);
 }
@@ -131,7 +146,9 @@ static uint64_t state_hash(void)
 	for (uint32_t i = 0; i < world.count; i++)
 		hash = mix(hash + thread_hash(&world.threads[i]) * (i + 3));
 	hash = hash_bytes(hash, world.locks, sizeof(world.locks));
-	if (most_preemptions != MODEL_UNBOUND)
+	if (order == MODEL_WEAK)
+		hash = mix(hash + world.snapshots);
+	if (bounds.preemptions != MODEL_UNBOUND)
 		hash = mix(hash + world.last * 256 + world.preemptions);
 	return hash ? hash : 1;
 }
@@ -140,8 +157,10 @@ static uint64_t state_hash(void)
 
 static void print_schedule(void)
 {
-	static const char *const kinds[] = { "", " stops", "'s store",
-					     " dies" };
+	static const char *const kinds[] = {
+		"",	 " loads what was", " stops",	 "'s store",
+		" dies", " loads from here", " passes a barrier"
+	};
 	const char *separator = "";
 
 	fprintf(stderr, "# schedule:");
@@ -221,6 +240,31 @@ static bool find_stop(struct frame *f)
 	return false;
 }
 
+/* For loads to come: as soon as others change something, not before. */
+static bool may_take_snapshot(const struct thread *t)
+{
+	return order == MODEL_WEAK && world.snapshots < bounds.snapshots &&
+	       !t->ended && !t->stopped && !t->snapshot.taken;
+}
+
+/* A snapshot was taken: now others change something. */
+static bool may_go_on(const struct thread *t)
+{
+	for (uint32_t i = 0; i < world.count; i++)
+		if (snapshot_is_idle(&world.threads[i]))
+			return t->drains && t != &world.threads[i];
+	return true;
+}
+
+/* Is there a membarrier() that waits for @t to pass one? */
+static bool owes_barrier(uint32_t thread)
+{
+	for (uint32_t i = 0; i < world.count; i++)
+		if (world.threads[i].barriers >> thread & 1)
+			return !world.threads[thread].waiting;
+	return false;
+}
+
 /*
  * Does the thread that made the last step have to give way for another's?  It
  * could go on, or has stores that have not left its buffer.
@@ -234,7 +278,7 @@ static bool preempts(uint32_t thread)
 
 static void find_choices(struct frame *f)
 {
-	bool most = world.preemptions == most_preemptions;
+	bool most = world.preemptions == bounds.preemptions;
 
 	f->choices = f->taken = 0;
 	if (find_stop(f))
@@ -242,10 +286,18 @@ static void find_choices(struct frame *f)
 	for (uint32_t i = 0; i < world.count; i++) {
 		const struct thread *t = &world.threads[i];
 
-		if (enabled(t) && !(most && preempts(i)))
+		if (enabled(t) && may_go_on(t) && !(most && preempts(i))) {
 			add(f, STEP, i, 0);
+			if (t->loads_size &&
+			    snapshot_has(t, t->loads, t->loads_size))
+				add(f, STALE, i, 0);
+		}
+		if (may_take_snapshot(t))
+			add(f, SNAPSHOT, i, 0);
+		if (owes_barrier(i))
+			add(f, BARRIER, i, 0);
 		for (uint32_t j = 0; j < t->buffered; j++)
-			if (may_flush(t, j))
+			if (may_flush(t, j) && !snapshot_is_idle(t))
 				add(f, FLUSH, i, j);
 		/* Who stops and dies later has had time to empty its buffer. */
 		if (t->stopped && !t->dead && !t->waiting)
@@ -258,6 +310,7 @@ static void stop(struct thread *t)
 	t->stopped = true;
 	t->polls = t->awaits = false;
 	words_clear(&t->loaded);
+	snapshot_drop(t);
 }
 
 static void die(struct thread *t)
@@ -285,6 +338,10 @@ static void apply(struct frame *f, struct choice c)
 	struct thread *t = &world.threads[c.thread];
 
 	switch (c.kind) {
+	case STALE:
+		t->stale = true;
+		go_on(f, t);
+		break;
 	case STEP:
 		go_on(f, t);
 		break;
@@ -296,6 +353,15 @@ static void apply(struct frame *f, struct choice c)
 		break;
 	case DEATH:
 		die(t);
+		break;
+	case SNAPSHOT:
+		world.snapshots++;
+		snapshot_take(t);
+		break;
+	case BARRIER:
+		snapshot_drop(t);
+		for (uint32_t i = 0; i < world.count; i++)
+			world.threads[i].barriers &= ~(1u << c.thread);
 		break;
 	}
 }
@@ -311,12 +377,21 @@ static void revert(struct frame *f, struct choice c)
 {
 	memory_revert(f->mark);
 	world_copy(&world, &f->world);
-	if (c.kind == STEP)
+	if (c.kind == STEP || c.kind == STALE)
 		fiber_restore(&world.threads[c.thread], f->stack,
 			      f->stack_size);
 }
 
 /* ---- Searching ------------------------------------------------------------ */
+
+/* Has a thread taken a snapshot, and nothing changes any more? */
+static bool waits_for_change(void)
+{
+	for (uint32_t i = 0; i < world.count; i++)
+		if (snapshot_is_idle(&world.threads[i]))
+			return true;
+	return false;
+}
 
 /* Go into the state that has been reached, unless it was met before. */
 static void enter(double *executions)
@@ -332,6 +407,9 @@ static void enter(double *executions)
 	state->hash = hash;
 	table_used++;
 	find_choices(f);
+	/* As without the snapshot. */
+	if (!f->choices && waits_for_change())
+		return;
 	if (!f->choices) {
 		judge();
 		state->executions = 1;
@@ -405,8 +483,8 @@ static void begin(const struct model_case *c, int variant)
 }
 
 struct model_result model_explore(const struct model_case *c, int variant,
-				  enum model_order how, uint32_t preemptions,
-				  uint64_t states)
+				  enum model_order how,
+				  const struct model_bounds *within)
 {
 	static int last_variant;
 	bool again = c == the_case && variant == last_variant;
@@ -419,13 +497,13 @@ struct model_result model_explore(const struct model_case *c, int variant,
 	the_case = c;
 	last_variant = variant;
 	order = how;
-	most_preemptions = preemptions;
+	bounds = *within;
 	/* What is raced in one order is taken to be in the others. */
 	memory_begin(!again);
 	for (;;) {
 		begin(c, variant);
-		table_make(states);
-		search(states);
+		table_make(bounds.states);
+		search(bounds.states);
 		result = (struct model_result){ .states = table_used,
 						.executions =
 							frames[0].executions,

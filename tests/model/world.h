@@ -5,6 +5,7 @@
  *	operations.c	what threads do: the operations of atomic.h, and more
  *	buffers.c	stores on their way
  *	memory.c	memory, how it was before, and which words are raced
+ *	snapshots.c	loads that come early
  *	fibers.c	threads that can be stopped, and put back
  *	search.c	which step is next; which states were met
  */
@@ -18,7 +19,7 @@
 #define WORDS (MODEL_MEMORY / 8)
 #define BUFFER 8u	/* stores that wait, at most */
 #define ENTRIES (2 * BUFFER + 1)
-#define EARLY 24u
+#define EARLY 80u
 #define LOCKS 4u
 #define AWAKE UINT32_MAX
 
@@ -41,6 +42,15 @@ struct words {
 	uint64_t hash;
 };
 
+/* Memory as it was when the loads were made that come early; snapshots.c. */
+struct snapshot {
+	bool taken, is_old; /* something newer has been loaded */
+	size_t mark;	    /* of memory then */
+	uint64_t hash;
+	struct words newer;  /* not in it: something newer was seen */
+	struct words unsure; /* others had stored them early */
+};
+
 /* A thread, but for its stack. */
 struct thread {
 	jmp_buf context;
@@ -55,11 +65,14 @@ struct thread {
 	struct early_store early[EARLY];
 	struct words loaded; /* early, since its last step */
 	struct words polled; /* since model_poll() */
+	struct snapshot snapshot;
+	uint32_t loads, loads_size; /* what its next step does */
 	uint32_t asleep;     /* on the word at this offset */
 	uint32_t barriers;   /* threads that have to pass one first */
 	bool may_stop;	     /* it goes on at once, or never */
 	bool drains;	     /* its next step needs its buffer empty */
 	bool stores;	     /* its next step needs room in it */
+	bool stale;	     /* its next step finds what the snapshot has */
 	bool polls, changed, awaits;
 	bool stopped, ended, dead;
 };
@@ -67,6 +80,7 @@ struct thread {
 struct world {
 	uint32_t count;
 	uint32_t last, preemptions; /* who made the last step */
+	uint32_t snapshots;	    /* taken so far */
 	uint32_t locks[LOCKS];	    /* holder + 1 */
 	struct thread threads[MODEL_THREADS];
 };
@@ -122,6 +136,11 @@ void memory_write(const struct thread *by, uint32_t offset, const void *bytes,
 		  size_t size);
 size_t memory_mark(void);
 void memory_revert(size_t mark);
+/* Since @mark, but for the words @except: has it changed?  What was there? */
+bool memory_has_changed(uint32_t offset, size_t size, size_t mark,
+			const struct words *except);
+void memory_read_old(uint32_t offset, void *to, size_t size, size_t mark,
+		     const struct words *except);
 
 bool words_have(const struct words *w, uint32_t offset, size_t size);
 void words_add(struct words *w, uint32_t offset, size_t size);
@@ -135,6 +154,8 @@ bool memory_is_raced(uint32_t offset, size_t size);
  */
 void memory_access(const struct thread *by, uint32_t offset, size_t size,
 		   bool writes);
+/* They are, in the next attempt. */
+void memory_found_race(uint32_t offset, size_t size);
 /* How many words were found so since the last call; they are raced now. */
 uint32_t memory_races(void);
 /* The same, and they are not yet. */
@@ -150,10 +171,31 @@ void buffer_put(struct thread *t, struct entry e);
 void buffer_fence(struct thread *t);
 /* Note a store that was made early; false: there is no room. */
 bool buffer_put_early(struct thread *t, uint32_t offset, size_t size);
+/* Which words have early stores of @t that others need not see yet. */
+void buffer_early_words(const struct thread *t, struct words *ret);
 /* All that was early is where all see it. */
 void buffer_settle(struct thread *t);
 bool may_flush(const struct thread *t, uint32_t i);
 void flush(struct thread *t, uint32_t i);
+
+/* ---- snapshots.c ---------------------------------------------------------- */
+
+void snapshot_take(struct thread *t);
+void snapshot_drop(struct thread *t);
+/* Nothing has changed since. */
+bool snapshot_is_idle(const struct thread *t);
+/* Does a load find something else in it than in memory? */
+bool snapshot_has(const struct thread *t, uint32_t offset, size_t size);
+/* Are there words that others had stored early, and so perhaps later? */
+bool snapshot_is_unsure(const struct thread *t, uint32_t offset, size_t size);
+void snapshot_read(const struct thread *t, uint32_t offset, void *to,
+		   size_t size);
+/* @t has stored there, or has loaded something newer ... */
+void snapshot_passed(struct thread *t, uint32_t offset, size_t size);
+/* ... or has loaded what is in memory: is the snapshot too old now? */
+void snapshot_loaded(struct thread *t, uint32_t offset, size_t size,
+		     bool acquire);
+void snapshot_fence(struct thread *t);
 
 /* ---- fibers.c ------------------------------------------------------------- */
 
