@@ -13,7 +13,7 @@ unset POSIXLY_CORRECT
 
 # The programs: in $TORC_CLIENTS, in PATH, or built in the source tree.
 clients=${TORC_CLIENTS:-$(dirname "$(command -v torc-pub ||
-	echo "$0/../../clients/torc-pub")")}
+	echo "$(dirname "$0")/../clients/torc-pub")")}
 clients=$(cd "$clients" && pwd) || exit 99
 PATH=$clients:$PATH
 tmp=$(mktemp -d "${TORC_TEST_TMP:-/dev/shm}/torc-test.XXXXXX") || exit 99
