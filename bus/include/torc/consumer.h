@@ -206,6 +206,7 @@ static inline int torc_consumer_join(struct torc_consumer *c,
  *
  * Context: As all calls of a consumer: one thread at a time.
  * Ordering: Release of what it has read.
+ * Progress: Wait-free; one store.
  */
 static inline void torc_consumer_leave(struct torc_consumer *c)
 {
@@ -396,6 +397,8 @@ static inline int torc_consumer_peek_batch(struct torc_consumer *c,
  * @ret:	the message; untouched unless there is one
  *
  * As torc_consumer_peek_batch() of one message.
+ *
+ * Context, ordering, progress: as torc_consumer_peek_batch().
  * Return: 0, or an error as there.
  */
 static inline int torc_consumer_peek(struct torc_consumer *c,
@@ -480,6 +483,8 @@ static inline int torc_consumer_receive(struct torc_consumer *c, void *buffer,
  * @length:	bytes of the claim, from torc_claim_outcome()
  *
  * Context: As torc_consumer_peek_batch().
+ * Ordering: Release, as torc_consumer_release().
+ * Progress: Wait-free; one store.
  */
 static inline void torc_consumer_skip(struct torc_consumer *c, uint64_t length)
 {

@@ -80,6 +80,8 @@ static inline uint64_t torc_type_hash(const char *type)
  * @ret:	the constants; ring_size and cursors_size say how much memory
  *
  * Context: Any.
+ * Ordering: None; nothing is shared yet.
+ * Progress: Wait-free.
  * Return: 0, -EINVAL if @config makes no sense, -E2BIG if it is too large.
  */
 static inline int torc_ring_layout(const struct torc_ring_config *config,
@@ -150,6 +152,7 @@ static inline int torc_ring_layout(const struct torc_ring_config *config,
  * Context: Nobody else may use the memory yet, but others may be waiting to
  * attach: torc_ring_attach() fails until this is done.
  * Ordering: Release of the whole ring by its magic.
+ * Progress: Wait-free.
  */
 static inline void torc_ring_format(const struct torc_constants_shm *constants,
 				    void *ring, void *cursors)
@@ -183,6 +186,8 @@ static inline void torc_ring_format(const struct torc_constants_shm *constants,
  * @ret:	a copy, checked
  *
  * Context: Any.
+ * Ordering: Acquire; pairs with torc_ring_format().
+ * Progress: Wait-free.
  * Return: 0, or -EPROTO (not a ring, or sizes that do not agree), -EPROTOTYPE
  * (a ring of another ABI version or with features that must be understood),
  * -ENODATA (shorter than it says).
@@ -252,6 +257,8 @@ torc_constants_check(const struct torc_constants_shm *shared, uint64_t size,
  * For who made the ring, and does not trust what others may write.
  *
  * Context: Any.
+ * Ordering: None; shared memory is not touched.
+ * Progress: Wait-free.
  */
 static inline void torc_ring_view(struct torc_ring *ring,
 				  const struct torc_constants_shm *constants,
@@ -283,6 +290,7 @@ static inline void torc_ring_view(struct torc_ring *ring,
  *
  * Context: Any.
  * Ordering: Acquire; pairs with torc_ring_format().
+ * Progress: Wait-free.
  * Return: 0, or as torc_constants_check().
  */
 static inline int torc_ring_attach(struct torc_ring *ring, void *base,

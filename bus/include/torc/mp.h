@@ -62,6 +62,8 @@ struct torc_mp {
  *		(torc_claim_settled())
  *
  * Context: Nobody else uses the slot, in any process.
+ * Ordering: Acquire of the floor.
+ * Progress: Wait-free.
  * Return: 0, -EINVAL if the ring takes only one or has no such slot, -EPROTO.
  */
 static inline int torc_mp_init(struct torc_mp *mp, const struct torc_ring *ring,
@@ -391,6 +393,7 @@ static inline void torc_mp_commit(struct torc_mp *mp, size_t length)
  * The claim becomes a pad; the tail never moves back.
  *
  * Context: As torc_mp_reserve().
+ * Ordering: Release: who passes over the pad finds what lies behind it zeroed.
  * Progress: Wait-free; one store.
  */
 static inline void torc_mp_abort(struct torc_mp *mp)

@@ -133,6 +133,7 @@ static inline bool torc_claim_is_noted(const struct torc_ring *ring,
  * @ret:	the claim, if so
  *
  * Context: Any participant.
+ * Ordering: Acquire of the tail, and of what @death->dead() looks at.
  * Progress: Wait-free, bounded by the square of the number of slots.
  * Return: 1 if nobody living can commit or write to the claim any more; 0 if
  * somebody may; -EPROTO if the ring is damaged.
@@ -196,6 +197,8 @@ static inline int torc_claim_outcome(const struct torc_ring *ring,
  * Each step can be done again, so a repairer may die too.
  *
  * Context: One at a time per ring.
+ * Ordering: Release of the pad; who passes over it finds what lies in it zeroed.
+ * Progress: Wait-free; as torc_claim_outcome(), and zeroes as much as was claimed.
  * Return: 1 if it was repaired, 0 if there is nothing to repair or somebody
  * living may still commit it, -EPROTO if the ring is damaged.
  */
@@ -248,6 +251,9 @@ static inline int torc_claim_repair(const struct torc_ring *ring,
  * A new owner's claim, and its slot number in a BUSY header, would hide the old
  * one's.
  *
+ * Context: Nobody else takes the slot meanwhile, in any process.
+ * Ordering: Acquire of the tail and of the floor.
+ * Progress: Wait-free.
  * Return: 1 if so, 0 if its claim has to be repaired first, -EPROTO.
  */
 static inline int torc_claim_settled(const struct torc_ring *ring, uint32_t slot,

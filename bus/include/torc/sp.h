@@ -119,6 +119,7 @@ static inline void torc_sp_zero_ahead(struct torc_sp *sp, uint64_t end,
  * a record is there when its header is, and nothing else matters.
  *
  * Context: There is no other producer, in no process.
+ * Ordering: Acquire of what the last producer committed.
  * Progress: Wait-free, bounded by a sixteenth of the capacity and a record.
  * Return: 0, -EINVAL if the ring takes many, -EPROTO if it is damaged.
  */

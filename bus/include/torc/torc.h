@@ -23,6 +23,9 @@
  * may allocate memory and make system calls.  None may be made in a signal
  * handler but torc_sub_wake(), torc_pub_wake(), torc_set_wake() and torc_sigbus().
  *
+ * Progress: no call waits for another participant, be it slow, stopped or dead, but
+ * those that publish without room (enum torc_full) and those called _wait().
+ *
  * fork(): publishers, subscribers and sets belong to the process that opened them;
  * in a child their calls return -EOWNERDEAD, and closing them only frees memory.
  * Buses and topics may be used in the child, and new handles opened.
