@@ -12,9 +12,11 @@
  * one to the other would be the barrier that is to be tried.
  *
  * Who runs later than LATE_NS after the waker's call has returned is counted, and
- * apart from them those whom the scheduler let wait for that long.
+ * apart from them those whom the scheduler let wait for that long, and those who
+ * slept more than once: somebody stopped them.
  *
- *	hammer_wait [sleeps]	default: a share; with TORC_LONG, 10 million
+ *	hammer_wait [sleeps [way]]	default: a share; with TORC_LONG, 10 million;
+ *					all ways, or the one that is called so
  *
  * A sleep is counted when its words have been armed and looked past.
  */
@@ -32,6 +34,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,7 +48,7 @@ struct shared {
 	uint64_t turn __attribute__((aligned(TORC_LINE)));	/* sleeper's */
 	uint64_t done __attribute__((aligned(TORC_LINE)));	/* waker's */
 	uint64_t done_ns;	/* when */
-	uint64_t sleeps, lost, spurious, late, held_up;
+	uint64_t sleeps, lost, spurious, late, held_up, stopped;
 };
 
 struct hammer {
@@ -118,21 +121,28 @@ static void announce(struct hammer *hammer, uint64_t turn)
 
 /* ---- Late ---------------------------------------------------------------- */
 
-/* How long we have been kept waiting for a processor, ever. */
-static uint64_t held_up_ns(const struct hammer *hammer)
+/* What the scheduler has done with us, ever. */
+struct fate {
+	uint64_t held_up_ns;	/* kept waiting for a processor */
+	long sleeps;		/* being stopped is one, too */
+};
+
+static struct fate fate_now(const struct hammer *hammer)
 {
 	unsigned long long ran, waited = 0;
 	char text[64] = "";
+	struct rusage usage;
 
 	if (pread(hammer->schedstat, text, sizeof(text) - 1, 0) > 0)
 		sscanf(text, "%llu %llu", &ran, &waited);
-	return waited;
+	getrusage(RUSAGE_SELF, &usage);
+	return (struct fate){ waited, usage.ru_nvcsw };
 }
 
-/* We run; @held_up_before: held_up_ns() before we slept. */
-static void count_late(struct hammer *hammer, uint64_t done,
-		       uint64_t held_up_before)
+/* We run; @before: fate_now() before we slept. */
+static void count_late(struct hammer *hammer, uint64_t done, struct fate before)
 {
+	struct fate fate = fate_now(hammer);
 	struct shared *shared = hammer->shared;
 	uint64_t now = torc_now_ns(), since;
 
@@ -142,8 +152,10 @@ static void count_late(struct hammer *hammer, uint64_t done,
 	if (now < since + LATE_NS)
 		return;
 	shared->late++;
-	shared->held_up += now < since + LATE_NS + held_up_ns(hammer) -
-					 held_up_before;
+	if (now < since + LATE_NS + fate.held_up_ns - before.held_up_ns)
+		shared->held_up++;
+	else if (fate.sleeps > before.sleeps + 1)
+		shared->stopped++;
 }
 
 /* ---- For a message, on a futex ------------------------------------------ */
@@ -176,12 +188,12 @@ static void sleep_until(struct hammer *hammer, uint32_t *word, uint64_t done,
 	struct shared *shared = hammer->shared;
 
 	do {
-		uint64_t held_up = held_up_ns(hammer);
+		struct fate before = fate_now(hammer);
 		uint64_t begun = torc_now_ns();
 
 		must(torc_sleep(hammer->topic, &word, 1, LOST_NS, ready,
 				sleep));
-		count_late(hammer, done, held_up);
+		count_late(hammer, done, before);
 		shared->sleeps++;
 		if (torc_now_ns() - begun >= LOST_NS &&
 		    long_done(shared, done))
@@ -304,11 +316,11 @@ static void sleep_in_poll(struct hammer *hammer)
 		announce(hammer, turn);
 		while (torc_sub_receive(sub, &number, sizeof(number),
 					&message)) {
-			uint64_t held_up = held_up_ns(hammer);
+			struct fate before = fate_now(hammer);
 
 			shared->sleeps++;
 			poll(&poll_fd, 1, -1);
-			count_late(hammer, turn, held_up);
+			count_late(hammer, turn, before);
 			/* In this order. */
 			if (torc_load_acquire(&shared->done) == turn &&
 			    torc_load_acquire(&slot->bell_armed))
@@ -380,8 +392,9 @@ static bool run(struct hammer *hammer)
 	}
 	printf("# %s: %" PRIu64 " sleeps, %" PRIu64 " woken in vain, %" PRIu64
 	       " late, of these %" PRIu64 " by the scheduler, %" PRIu64
-	       " not woken\n", hammer->name, shared->sleeps, shared->spurious,
-	       shared->late, shared->held_up, shared->lost);
+	       " stopped, %" PRIu64 " not woken\n", hammer->name,
+	       shared->sleeps, shared->spurious, shared->late,
+	       shared->held_up, shared->stopped, shared->lost);
 	torc_topic_close(hammer->topic);
 	status[0] |= status[1] || shared->lost ||
 		     shared->sleeps < hammer->count;
@@ -405,13 +418,20 @@ int main(int argc, char **argv)
 	const size_t count = sizeof(hammers) / sizeof(hammers[0]);
 	uint64_t sleeps = argc > 1 ? strtoull(argv[1], NULL, 0) :
 			  getenv("TORC_LONG") ? SLEEPS_LONG : SLEEPS_SHARE;
-	unsigned int passed = 0;
+	const char *only = argc > 2 ? argv[2] : NULL;
+	unsigned int passed = 0, failed = 0;
 
 	for (size_t i = 0; i < count; i++) {
+		if (only && strcmp(hammers[i].name, only) != 0)
+			continue;
 		/* Half of them on the ring with one publisher. */
-		hammers[i].count = i ? sleeps / 6 : sleeps - 3 * (sleeps / 6);
-		passed += run(&hammers[i]);
+		hammers[i].count = only ? sleeps : i ? sleeps / 6
+					: sleeps - 3 * (sleeps / 6);
+		if (run(&hammers[i]))
+			passed++;
+		else
+			failed++;
 	}
-	printf("%u passed, %u failed\n", passed, (unsigned int)count - passed);
-	return passed != count;
+	printf("%u passed, %u failed\n", passed, failed);
+	return failed || !passed;
 }
