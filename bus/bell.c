@@ -231,14 +231,18 @@ int torc_bell_clean(struct torc_bus *bus, const char *file)
 	unsigned long long number;
 	char same[TORC_BELL_FILE];
 	struct stat st;
+	time_t age_s;
 	int fd, r;
 
 	if (sscanf(file, ".%16llx.bell", &number) != 1)
 		return 0;
 	torc_bell_file(number, same);
 	if (strcmp(file, same) ||
-	    fstatat(bus->fd, file, &st, AT_SYMLINK_NOFOLLOW) ||
-	    time(NULL) - st.st_mtime < BELL_YOUNG_S)
+	    fstatat(bus->fd, file, &st, AT_SYMLINK_NOFOLLOW))
+		return 0;
+	/* One of the future was made before the clock was set back. */
+	age_s = time(NULL) - st.st_mtime;
+	if (age_s >= 0 && age_s < BELL_YOUNG_S)
 		return 0;
 	fd = torc_bell_socket();
 	if (fd < 0)

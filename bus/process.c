@@ -50,25 +50,32 @@ static uint64_t field(const char *state, int number)
 	return state ? strtoull(state, NULL, 10) : 0;
 }
 
+/* What the file at @path begins with; how many bytes, or negative. */
+static ssize_t read_text(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	n = read(fd, text, size - 1);
+	close(fd);
+	if (n >= 0)
+		text[n] = '\0';
+	return n;
+}
+
 /*
- * When a process was started; 0 if that cannot be read or it ended.
- * *@ret_state is what it does then: R, S, T ...
+ * When a process was started, as our time namespace has it; 0 if that cannot be
+ * read or it ended.  *@ret_state is what it does then: R, S, T ...
  */
 static uint64_t start_time_of(uint32_t pid, char *ret_state)
 {
 	char path[32], text[512], *p;
-	ssize_t n;
-	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (read_text(path, text, sizeof(text)) <= 0)
 		return 0;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
 	/* The command may hold anything, also ") ". */
 	p = strrchr(text, ')');
 	if (!p || p[1] != ' ' || !p[2] || p[2] == 'X')
@@ -80,23 +87,59 @@ static uint64_t start_time_of(uint32_t pid, char *ret_state)
 		       0 : field(p, FIELD_START);
 }
 
+/*
+ * What our time namespace adds to the time since boot, in clock ticks; false if it
+ * cannot be told.
+ */
+static bool boot_offset(uint64_t *ret)
+{
+	const unsigned long hz = (unsigned long)sysconf(_SC_CLK_TCK);
+	const unsigned long tick_ns = 1000000000 / hz;
+	char text[128], *p;
+	unsigned long ns;
+
+	*ret = 0;
+	/* A kernel without time namespaces. */
+	if (read_text("/proc/self/timens_offsets", text, sizeof(text)) < 0)
+		return errno == ENOENT;
+	/* What we read is said of our children to come. */
+	if (namespace_at("/proc/self/ns/time") !=
+	    namespace_at("/proc/self/ns/time_for_children"))
+		return false;
+	p = strstr(text, "boottime");
+	if (!p)
+		return false;
+	*ret = (uint64_t)strtoll(p + strlen("boottime"), &p, 10) * hz;
+	ns = strtoul(p, NULL, 10);
+	*ret += ns / tick_ns;
+	return ns % tick_ns == 0;
+}
+
 void torc_process_self(struct torc_process *ret)
 {
+	uint64_t offset;
 	char state;
 
 	ret->pid = (uint32_t)getpid();
 	ret->start_time = start_time_of(ret->pid, &state);
+	if (ret->start_time && boot_offset(&offset))
+		ret->start_time -= offset;
+	else
+		ret->start_time = 0;
 	ret->pid_namespace = own_pid_namespace();
 }
 
 int torc_process_alive(const struct torc_process *process)
 {
+	uint64_t offset;
 	char state;
 
 	if (!process->start_time || !process->pid_namespace ||
-	    process->pid_namespace != own_pid_namespace())
+	    process->pid_namespace != own_pid_namespace() ||
+	    !boot_offset(&offset))
 		return -1;
-	return start_time_of(process->pid, &state) == process->start_time;
+	return start_time_of(process->pid, &state) ==
+	       process->start_time + offset;
 }
 
 bool torc_process_beside(pid_t pid)

@@ -2,11 +2,13 @@
 /*
  * Participants in different PID namespaces that share a bus, as two containers
  * share /dev/shm: a death there is seen here, and the other way round, and so it
- * is where /proc shows another namespace's processes.
+ * is where /proc shows another namespace's processes.  The same for those to whom
+ * the machine was started at another time, in a time namespace.
  */
 #include "fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
@@ -233,6 +235,178 @@ Test(namespaces, a_slot_that_is_taken_outside_is_not_waited_for)
 	MUST(torc_pub_publish(pub, "x", 1));
 	torc_pub_close(pub);
 	torc_topic_close(topic);
+}
+
+/* ---- Another time ------------------------------------------------------- */
+
+/* Where the machine has been up for a year longer. */
+static int enter_time(void *context)
+{
+	static const char offsets[] = "monotonic 31536000 0\n"
+				      "boottime 31536000 0\n";
+	const struct inside *inside = context;
+	int fd;
+
+	if (unshare(CLONE_NEWTIME))
+		return 77;
+	fd = open("/proc/self/timens_offsets", O_WRONLY);
+	if (fd < 0 || write(fd, offsets, strlen(offsets)) < 0)
+		return 77;
+	close(fd);
+	return child_end(child_start(inside->body, inside->context)) & 0xff;
+}
+
+static pid_t start_later(struct inside *inside)
+{
+	return child_start(enter_time, inside);
+}
+
+static int end_later(pid_t pid)
+{
+	int status = child_end(pid);
+
+	if (status == 77)
+		cr_skip_test("time namespaces may not be made here");
+	return status;
+}
+
+static int run_later(int (*body)(void *context), void *context)
+{
+	struct inside inside = { body, context };
+
+	return end_later(start_later(&inside));
+}
+
+Test(namespaces, a_death_is_seen_from_another_time)
+{
+	struct torc_topic *topic = topic_open("t", TORC_MANY, 4096);
+	struct torc_subscriber *sub = sub_open(topic, 0);
+
+	cr_assert_eq(run_later(die_with_a_claim, topic), (-SIGKILL) & 0xff,
+		     "it did not die");
+	go_on_after_death(topic, sub);
+	torc_sub_close(sub);
+	torc_topic_close(topic);
+}
+
+Test(namespaces, a_death_is_seen_in_another_time)
+{
+	struct torc_topic *topic = topic_open("t", TORC_MANY, 4096);
+
+	cr_assert_eq(child_end(child_start(die_with_a_claim, topic)), -SIGKILL);
+	cr_expect_eq(run_later(see_death, topic), 0);
+	torc_topic_close(topic);
+}
+
+/* On one topic, on two (futex_waitv() takes a point in time), by a descriptor. */
+static int wait_in_vain(void *context)
+{
+	struct torc_topic *other = topic_open("other", 0, 4096);
+	struct torc_subscriber *subs[] = { sub_open(context, 0),
+					   sub_open(other, 0),
+					   sub_open(other, 0) };
+	struct torc_set *set;
+	void *data;
+
+	MUST(torc_set_open(TORC_WAIT_ADAPTIVE, &set));
+	MUST(torc_set_add(set, subs[2], NULL));
+	for (int i = 0; i < 10; i++) {
+		cr_assert_eq(torc_sub_wait(subs[0], SECOND / 50), -ETIMEDOUT);
+		cr_assert_eq(torc_sub_wait_any(subs, 2, SECOND / 50),
+			     -ETIMEDOUT);
+		cr_assert_eq(torc_set_wait(set, SECOND / 50, &data),
+			     -ETIMEDOUT);
+	}
+	torc_set_close(set);
+	for (int i = 0; i < 3; i++)
+		torc_sub_close(subs[i]);
+	torc_topic_close(other);
+	return 0;
+}
+
+Test(namespaces, waits_end_at_their_time_whatever_the_time_is)
+{
+	struct torc_topic *topic = topic_open("t", 0, 4096);
+
+	cr_expect_eq(run_later(wait_in_vain, topic), 0);
+	torc_topic_close(topic);
+}
+
+static int receive_asleep(void *context)
+{
+	struct torc_subscriber *sub = sub_open(context, TORC_SUB_OLDEST);
+	struct torc_message message;
+	char byte = 0;
+
+	while (byte != 'e') {
+		MUST(torc_sub_wait(sub, -1));
+		MUST(torc_sub_receive(sub, &byte, 1, &message));
+	}
+	torc_sub_close(sub);
+	return 0;
+}
+
+Test(namespaces, who_sleeps_in_another_time_is_woken)
+{
+	struct torc_topic *topic = topic_open("t", 0, 4096);
+	struct inside inside = { receive_asleep, topic };
+	struct torc_publisher *pub = pub_open(topic);
+	struct torc_pub_stats stats = { 0 };
+	pid_t pid = start_later(&inside);
+
+	for (int i = 0; i < 5000 && stats.woken < 10; i++) {
+		MUST(torc_pub_publish(pub, "x", 1));
+		usleep(2000);
+		torc_pub_get_stats(pub, &stats);
+	}
+	MUST(torc_pub_publish(pub, "e", 1));
+	cr_expect_eq(end_later(pid), 0);
+	cr_expect_geq(stats.woken, 10u);
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+}
+
+struct lockless {
+	struct torc_topic *topic;
+	int pipes[2][2];	/* it has lost its locks; it may go on */
+};
+
+/* As closefrom() does to the unwary. */
+static int lose_locks(void *context)
+{
+	struct lockless *lockless = context;
+	struct torc_subscriber *sub = sub_open(lockless->topic, 0);
+	const int *tell = lockless->pipes[0], *hear = lockless->pipes[1];
+	char byte;
+
+	for (int fd = 3; fd < 256; fd++)
+		if (fd != tell[1] && fd != hear[0])
+			close(fd);
+	cr_assert_eq(write(tell[1], "l", 1), 1);
+	cr_assert_eq(read(hear[0], &byte, 1), 1);
+	return torc_sub_wait(sub, 0);
+}
+
+Test(namespaces, who_has_no_lock_and_lives_in_another_time_is_not_dead)
+{
+	struct lockless lockless = { topic_open("t", 0, 4096), { { 0 } } };
+	struct inside inside = { lose_locks, &lockless };
+	struct torc_publisher *pub = pub_open(lockless.topic);
+	pid_t pid;
+	char byte;
+
+	cr_assert(!pipe(lockless.pipes[0]) && !pipe(lockless.pipes[1]));
+	pid = start_later(&inside);
+	close(lockless.pipes[0][1]);
+	if (read(lockless.pipes[0][0], &byte, 1) != 1)
+		cr_skip_test("time namespaces may not be made here");
+	cr_expect_eq(torc_topic_repair(lockless.topic), 0);
+	MUST(torc_pub_publish(pub, "x", 1));
+	cr_assert_eq(write(lockless.pipes[1][1], "g", 1), 1);
+	cr_expect_eq(end_later(pid), 0);
+	cr_expect_eq(torc_topic_repair(lockless.topic), 1);
+	torc_pub_close(pub);
+	torc_topic_close(lockless.topic);
 }
 
 /* ---- Doorbells ---------------------------------------------------------- */
