@@ -9,7 +9,6 @@
 #include "pub.h"
 
 #include <errno.h>
-#include <inttypes.h>
 
 /* Say who holds us up. */
 static void full_failed(struct pub *pub, const char *why)

@@ -9,7 +9,6 @@
 #include "fixture.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
