@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include <dirent.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,4 +171,30 @@ void pause_ms(long ms)
 				  .tv_nsec = ms % 1000 * 1000000 };
 
 	nanosleep(&pause, NULL);
+}
+
+bool readable(int fd, int timeout_ms)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+
+	return poll(&poll_fd, 1, timeout_ms) == 1;
+}
+
+int sub_receive(struct torc_subscriber *sub)
+{
+	struct torc_message message;
+	char buffer[64];
+
+	return torc_sub_receive(sub, buffer, sizeof(buffer), &message);
+}
+
+/* Its timer may expire at any moment, on a slow machine. */
+void expect_rest(struct torc_subscriber *sub, int fd)
+{
+	for (int tries = 0; tries < 1000; tries++) {
+		cr_assert_eq(sub_receive(sub), -EAGAIN);
+		if (!readable(fd, 0))
+			return;
+	}
+	cr_assert_fail("it never rests");
 }

@@ -56,6 +56,13 @@ int fixture_eventfds(int *ret_last);
 
 void pause_ms(long ms);
 
+/* Has @fd something to read, or comes it within so long? */
+bool readable(int fd, int timeout_ms);
+/* Receive a message of up to 64 bytes; 0 or an error. */
+int sub_receive(struct torc_subscriber *sub);
+/* There is nothing to receive, and then @fd, of @sub, is not readable. */
+void expect_rest(struct torc_subscriber *sub, int fd);
+
 #define MUST(call)                                                             \
 	do {                                                                   \
 		int must_result = (call);                                      \
