@@ -74,6 +74,15 @@ static void kernel_open(struct bench_job *job, struct kernel_port *port,
 		bench_die(job, "no memory for messages");
 }
 
+static void kernel_play(struct bench_job *job, const struct bench_ops *ops,
+			enum bench_role role, int index)
+{
+	struct kernel_port port = { 0 };
+
+	kernel_open(job, &port, role);
+	bench_play(job, ops, &port, role, index);
+}
+
 static int kernel_release(void *port)
 {
 	(void)port;
@@ -92,6 +101,17 @@ static int kernel_result(ssize_t n, size_t size)
 	if (n == (ssize_t)size)
 		return 0;
 	return n < 0 ? kernel_error() : -EIO;
+}
+
+/* What a transfer of one message into the buffer returned is what peek() does. */
+static int kernel_received(const struct kernel_port *port, ssize_t n,
+			   struct torc_message *ret)
+{
+	if (n < 0)
+		return kernel_error();
+	ret->data = port->buffer;
+	ret->length = (size_t)n;
+	return 1;
 }
 
 /* ---- Pipe ----------------------------------------------------------------- */
@@ -175,10 +195,7 @@ static const struct bench_ops pipe_ops = {
 
 static void pipe_run(struct bench_job *job, enum bench_role role, int index)
 {
-	struct kernel_port port = { 0 };
-
-	kernel_open(job, &port, role);
-	bench_play(job, &pipe_ops, &port, role, index);
+	kernel_play(job, &pipe_ops, role, index);
 }
 
 const struct bench_system bench_pipe = {
@@ -236,11 +253,7 @@ static int unix_peek(void *port, struct torc_message *ret, int max)
 	ssize_t n = recv(p->receive, p->buffer, p->buffer_size, 0);
 
 	(void)max;
-	if (n < 0)
-		return kernel_error();
-	ret->data = p->buffer;
-	ret->length = (size_t)n;
-	return 1;
+	return kernel_received(p, n, ret);
 }
 
 static const struct bench_ops unix_ops = {
@@ -251,10 +264,7 @@ static const struct bench_ops unix_ops = {
 
 static void unix_run(struct bench_job *job, enum bench_role role, int index)
 {
-	struct kernel_port port = { 0 };
-
-	kernel_open(job, &port, role);
-	bench_play(job, &unix_ops, &port, role, index);
+	kernel_play(job, &unix_ops, role, index);
 }
 
 const struct bench_system bench_unix = {
@@ -338,11 +348,7 @@ static int mq_peek(void *port, struct torc_message *ret, int max)
 			       NULL);
 
 	(void)max;
-	if (n < 0)
-		return kernel_error();
-	ret->data = p->buffer;
-	ret->length = (size_t)n;
-	return 1;
+	return kernel_received(p, n, ret);
 }
 
 static const struct bench_ops mq_ops = {
@@ -353,10 +359,7 @@ static const struct bench_ops mq_ops = {
 
 static void mq_run(struct bench_job *job, enum bench_role role, int index)
 {
-	struct kernel_port port = { 0 };
-
-	kernel_open(job, &port, role);
-	bench_play(job, &mq_ops, &port, role, index);
+	kernel_play(job, &mq_ops, role, index);
 }
 
 const struct bench_system bench_mq = {

@@ -74,6 +74,23 @@ static inline uint64_t torc_type_hash(const char *type)
 	return hash;
 }
 
+/* Where things are in the two objects, which take whole pages. */
+static inline void torc_layout_objects(struct torc_constants_shm *c,
+				       uint64_t page)
+{
+	uint64_t publishers = (uint64_t)c->publishers *
+			      sizeof(struct torc_publisher_slot_shm);
+	uint64_t subscribers = (uint64_t)c->subscribers * c->subscriber_stride;
+
+	c->publishing_offset = torc_align(sizeof(*c), page);
+	c->data_offset = torc_align(c->publishing_offset +
+					    sizeof(struct torc_publishing_shm) +
+					    publishers,
+				    page);
+	c->ring_size = c->data_offset + c->capacity;
+	c->cursors_size = torc_align(TORC_CURSORS_SLOTS + subscribers, page);
+}
+
 /**
  * torc_ring_layout() - compute the constants of a new ring
  * @config:	what is wanted
@@ -121,18 +138,7 @@ static inline int torc_ring_layout(const struct torc_ring_config *config,
 	c.created_ns = config->created_ns;
 	torc_copy(c.id, config->id, sizeof(c.id));
 
-	c.publishing_offset = torc_align(sizeof(c), page);
-	c.data_offset = torc_align(
-		c.publishing_offset + sizeof(struct torc_publishing_shm) +
-			(uint64_t)c.publishers *
-				sizeof(struct torc_publisher_slot_shm),
-		page);
-	c.ring_size = c.data_offset + c.capacity;
-	c.cursors_size = torc_align(TORC_CURSORS_SLOTS +
-					    (uint64_t)c.subscribers *
-						    c.subscriber_stride,
-				    page);
-
+	torc_layout_objects(&c, page);
 	for (i = 0; config->type && config->type[i]; i++) {
 		if (i == TORC_TYPE_MAX - 1)
 			return -EINVAL;
