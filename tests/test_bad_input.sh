@@ -229,8 +229,9 @@ no_ring() {
 	head -c 10000 ring >"$f" && refused "truncated" || return
 	cp ring "$f" && poke "$f" 8 '\077' && refused "version" || return
 	cp ring "$f" && poke "$f" 66 '\001' && refused "damaged ring" || return
-	cp ring "$f" && poke "$f" 16 '\377\377\377\377\377\377\377\377' &&
-		refused "t: " || return
+	cp ring "$f" && poke "$f" 16 '\020' &&
+		refused "features 0x10" || return
+	cp ring "$f" && echo >>"$f" && refused "wrong size" || return
 	run 1 torc-stat && run 0 torc-rm t && [ ! -e "$f" ] &&
 		run 0 torc-rm --stale && [ -z "$(ls -A "$TORC_DIR")" ]
 }

@@ -111,7 +111,20 @@ follows() {
 	[ $status = 0 ] && seq 10 | cmp -s - "$work/out"
 }
 
-echo 1..11
+# exports LIBRARY: what the headers declare, and nothing else.
+exports() {
+	nm -D --defined-only "$1" | awk '{ sub(/@.*/, "", $3); print $3 }' |
+		grep -v '^TORC_[0-9.]*$' | sort >"$work/exported"
+	awk '/^TORC_API/ { inside = 1 }
+		inside && match($0, /torc_[a-z0-9_]+\(/) {
+			print substr($0, RSTART, RLENGTH - 1)
+			inside = 0
+		}' "$source"/bus/include/torc/*.h | sort >"$work/declared"
+	[ -s "$work/declared" ] &&
+		diff "$work/declared" "$work/exported" >"$work/err"
+}
+
+echo 1..12
 # What neither language nor layout can do without.
 everything=(-Weverything -Wno-unknown-warning-option -Wno-padded
 	-Wno-declaration-after-statement -Wno-unsafe-buffer-usage
@@ -137,6 +150,8 @@ if [ -z "$pc" ]; then
 	exit 1
 fi
 export LD_LIBRARY_PATH=${pc%/pkgconfig/*}
+exports "$LD_LIBRARY_PATH/libtorc.so"
+report $? "the library exports what its headers declare, and nothing else"
 sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '1d;$d' >"$work/readme.c"
 installed readme.c && [ "$(timeout -k 5 20 "$work/readme")" = "DAX 18500.5" ]
 report $? "the README's program, by pkg-config"
