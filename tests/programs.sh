@@ -8,12 +8,13 @@
 # only processes started here are ended, by their number.
 
 set -u
+source=$(cd "$(dirname "$0")/.." && pwd)
 export LC_ALL=C
 unset POSIXLY_CORRECT
 
 # The programs: in $TORC_CLIENTS, in PATH, or built in the source tree.
 clients=${TORC_CLIENTS:-$(dirname "$(command -v torc-pub ||
-	echo "$(dirname "$0")/../clients/torc-pub")")}
+	echo "$source/clients/torc-pub")")}
 clients=$(cd "$clients" && pwd) || exit 99
 PATH=$clients:$PATH
 tmp=$(mktemp -d "${TORC_TEST_TMP:-/dev/shm}/torc-test.XXXXXX") || exit 99

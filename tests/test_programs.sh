@@ -18,6 +18,18 @@ helps() {
 	done
 }
 
+define pages "the man pages have the options of --help, and no others"
+pages() {
+	local p
+	for p in torc-pub torc-sub torc-stat torc-rm torc-bench; do
+		run 0 $p --help || return
+		sed -En 's/^ +(-., )?(--[a-z-]+).*/\2/p' out | sort >help
+		sed -En 's/^\.It (Fl . , )?Fl (-[a-z-]+).*/-\2/p' \
+			"$source/docs/man/$p.1" | sort >page
+		[ -s help ] && same help page || return
+	done
+}
+
 define wrong_usage "wrong usage is told, with status 2"
 wrong_usage() {
 	local p
@@ -106,7 +118,7 @@ define message "-m and -f publish one message; --hex prints it"
 message() {
 	printf 'a\nb\0c' >file
 	run 0 torc-pub --persistent -m 'hello, world' t &&
-		run 0 torc-pub -m '' t && run 0 torc-pub -f file t &&
+		run 0 torc-pub --message= t && run 0 torc-pub --file=file t &&
 		run 0 torc-pub -f - t <file &&
 		run 0 torc-sub --from=oldest --hex --eof t || return
 	printf '%s\n' 68656c6c6f2c20776f726c64 '' 610a620063 610a620063 >want
@@ -434,7 +446,8 @@ show() {
 		! grep -q "pid" out && [ "$(wc -l <out)" = 2 ] || return
 	run 0 torc-stat md/t && [ "$(wc -l <out)" = 4 ] &&
 		says out "pid $keeper " && says out "pid $pid " &&
-		says out lossless && run 0 torc-stat -v && says out "pid" || return
+		says out lossless && run 0 torc-stat --verbose &&
+		says out "pid" || return
 	run 0 torc-stat --json 'm*' && says out '"capacity":65536' &&
 		says out '"messages":1,' && says out "\"pid\":$pid," &&
 		says out '"state":"lossless"' && says out '"rate":' || return
@@ -487,7 +500,7 @@ rm_topics() {
 		run 1 torc-rm 'z*' && says err "no topic" &&
 		run 0 torc-rm -v 'b/*' && [ "$(tr '\n' ' ' <out)" = "b/c b/d " ] &&
 		run 1 torc-rm --stale live && says err live &&
-		run 0 torc-rm --stale -v && [ "$(cat out)" = a ] || return
+		run 0 torc-rm --stale --verbose && [ "$(cat out)" = a ] || return
 	start torc-sub --eof live >got 2>sub.err &
 	started
 	until_true 'has_subs live 1' || return
