@@ -144,6 +144,20 @@ stop_sub() {
 	until_true 'has_subs t 1' && kill -STOP "$sub"
 }
 
+# on_terminal TEXT COMMAND...: on a terminal of 6 lines until it has shown that, then
+# interrupted; what it wrote there is in typed.
+on_terminal() {
+	local text=$1
+	shift
+	rm -f number
+	start script -qec "stty rows 6 cols 79; echo \$\$ >number; exec $*" /dev/null \
+		>typed 2>script.err </dev/null &
+	started
+	until_true 'grep -qF -- "$text" typed' || return
+	kill -INT "$(cat number)"
+	finish $pid 0
+}
+
 number() {	# number WORD FILE: the number before the word
 	sed -n "s/.*[ :]\([0-9][0-9]*\) $1.*/\1/p" "$2" | tail -1
 }

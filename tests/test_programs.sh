@@ -338,6 +338,19 @@ publishers() {
 	done
 }
 
+define progress "a terminal's standard error shows the progress, any other nothing"
+progress() {
+	command -v script >/dev/null || { skip="no script"; return 0; }
+	on_terminal "s left" torc-pub --persistent --size=100 --rate=1000 --count=9999 \
+		t && grep -Eq '[0-9]+ messages, .*/s, .*B/s, [0-9]+%, [0-9]+ s left' \
+		typed || return
+	on_terminal "messages, " torc-sub --from=oldest t '>got' &&
+		grep -Eq '[1-9][0-9]* messages, .*/s, .*B/s, 0 lost' typed ||
+		return
+	run 0 torc-pub --size=100 --rate=100 --count=120 t && [ ! -s err ] &&
+		run 0 torc-rm t
+}
+
 # ---- No room ----------------------------------------------------------------
 
 define stopped "a stopped lossless subscriber makes the publisher wait, and loses nothing"
@@ -458,36 +471,21 @@ show() {
 		run 0 torc-stat 'no*' && let_go && finish $pid 0
 }
 
-# watch_until TEXT OPTION...: torc-stat --watch on a terminal of 6 lines, until it
-# has shown that; what it wrote is in typed.
-watch_until() {
-	local text=$1
-	shift
-	rm -f number
-	start script -qec "stty rows 6 cols 40; echo \$\$ >number
-		exec torc-stat --watch --interval=20ms $*" /dev/null \
-		>typed 2>script.err </dev/null &
-	started
-	until_true 'grep -qF -- "$text" typed' || return
-	kill -INT "$(cat number)"
-	finish $pid 0
-}
-
 define watch "--watch draws what a terminal has room for, and leaves it there"
 watch() {
-	local i screen
+	local i screen watch="torc-stat --watch --interval=20ms"
 
 	command -v script >/dev/null || { skip="no script"; return 0; }
 	for i in 1 2 3 4 5 6 7; do
 		run 0 torc-pub --persistent --capacity=4K -m x "w/$i" || return
 	done
-	watch_until "and 4 more lines" || return
+	on_terminal "and 4 more lines" $watch || return
 	screen=$(tr -d '\r' <typed)
 	screen=${screen##*$'\033[H'}
 	[[ $screen == *NAME*w/1*w/3*"4 more lines"* ]] &&
 		[ "$(wc -l <<<"$screen")" = 6 ] &&
-		watch_until '"w/7"' --json && ! grep -q $'\033' typed &&
-		watch_until "no topics that match" "'x*'" &&
+		on_terminal '"w/7"' $watch --json && ! grep -q $'\033' typed &&
+		on_terminal "no topics that match" $watch "'x*'" &&
 		run 0 torc-rm 'w/*'
 }
 
