@@ -8,6 +8,7 @@
 #include "fixture.h"
 
 #include <pthread.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,18 +41,20 @@ static bool slot_2_is_dead(void *context, uint32_t slot)
 	return slot == 2;
 }
 
-Test(damage, a_repairer_that_comes_a_lap_late_touches_nothing)
+/* A repairer finds @word, which is in a message, where a lap ago the claim was. */
+static void repair_a_lap_late(uint64_t word)
 {
 	const struct torc_death death = { slot_2_is_dead, NULL };
-	static const char zeros[72];
 	struct torc_mp late, other, dead;
 	struct torc_message message;
 	struct torc_consumer c;
 	struct torc_ring ring;
 	void *memory = make_ring(&ring);
+	uint64_t words[9], p;
 	char data[56] = "";
-	uint64_t p;
 
+	for (int i = 0; i < 9; i++)
+		words[i] = word;
 	cr_assert_eq(torc_mp_init(&late, &ring, 0), 0);
 	cr_assert_eq(torc_mp_init(&other, &ring, 1), 0);
 	cr_assert_eq(torc_mp_init(&dead, &ring, 2), 0);
@@ -66,20 +69,29 @@ Test(damage, a_repairer_that_comes_a_lap_late_touches_nothing)
 	cr_assert_eq(late.stuck_at, p);
 	while (torc_mp_publish(&other, data, 56))
 		cr_assert_eq(torc_claim_repair(&ring, p, &death), 1);
-	/* A lap later there are zeros at the same place, in a message. */
 	while (ring.shm->tail < 4096 + 128)
 		cr_assert_eq(torc_mp_publish(&other, data, 56), 0);
 	cr_assert_eq(torc_mp_publish(&other, data, 24), 0);
 	cr_assert_eq(torc_consumer_join(&c, &ring, 0, TORC_LOSSLESS), 0);
-	cr_assert_eq(torc_mp_publish(&other, zeros, 72), 0);
+	cr_assert_eq(torc_mp_publish(&other, words, sizeof(words)), 0);
 	cr_assert_eq(torc_mp_publish(&other, data, 40), 0);
-	cr_assert_eq(*torc_header_at(&ring, p), 0);
+	cr_assert_eq(*torc_header_at(&ring, p), word);
 
-	cr_expect_eq(torc_claim_repair(&ring, late.stuck_at, &death), 0);
+	cr_expect_eq(torc_claim_repair(&ring, late.stuck_at, &death), 0,
+		     "%#" PRIx64, word);
 	cr_assert_eq(torc_consumer_peek(&c, &message), 0);
-	cr_expect_eq(message.length, 72);
-	cr_expect_eq(memcmp(message.data, zeros, 72), 0);
+	cr_expect_eq(message.length, sizeof(words));
+	cr_expect_eq(memcmp(message.data, words, sizeof(words)), 0);
 	free(memory);
+}
+
+Test(damage, a_repairer_that_comes_a_lap_late_touches_nothing)
+{
+	repair_a_lap_late(0);
+	/* The dead one's, nobody's, and what no claim is. */
+	repair_a_lap_late(TORC_HEADER(TORC_RECORD_BUSY, 2, 56));
+	repair_a_lap_late(TORC_HEADER(TORC_RECORD_BUSY, 65535, 56));
+	repair_a_lap_late(TORC_HEADER(TORC_RECORD_BUSY, 2, 55));
 }
 
 Test(damage, a_tail_that_is_no_boundary_is_an_error)

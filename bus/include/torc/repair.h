@@ -106,29 +106,33 @@ static inline uint64_t torc_claim_find(const struct torc_ring *ring,
 	return shortest;
 }
 
+/* Has the floor passed @position, so that what was read there was others'? */
+static inline bool torc_claim_lapped(const struct torc_ring *ring,
+				     uint64_t position)
+{
+	struct torc_mark floor;
+
+	torc_fence_acquire();
+	return !torc_mark_current(ring, &ring->shm->floor, &floor) &&
+	       torc_distance(position, floor.position) < 0;
+}
+
 /*
  * The tail has passed @position, where the header is zero: false if no slot can
  * be the winner's.  Its note stays until its header is stored, so that is no
- * state which publishers leave, but damage.
+ * state which publishers leave, but damage, unless we were lapped.
  */
 static inline bool torc_claim_is_noted(const struct torc_ring *ring,
 				       uint64_t position)
 {
-	struct torc_mark floor;
-
-	if (torc_claim_starts_at(ring, position) ||
-	    torc_racy_load(torc_header_at(ring, position)))
-		return true;
-	/* Or else it was lapped, and all that was read belongs to others. */
-	torc_fence_acquire();
-	return torc_mark_current(ring, &ring->shm->floor, &floor) ||
-	       torc_distance(position, floor.position) < 0;
+	return torc_claim_starts_at(ring, position) ||
+	       torc_racy_load(torc_header_at(ring, position));
 }
 
 /**
  * torc_claim_outcome() - is the claim at a position a dead publisher's?
  * @ring:	the ring, of many publishers; it is only read
- * @position:	where a committed record is awaited; not below the floor
+ * @position:	where a committed record is awaited, or was until a lap ago
  * @death:	who is dead
  * @ret:	the claim, if so
  *
@@ -157,7 +161,7 @@ static inline int torc_claim_outcome(const struct torc_ring *ring,
 		if (found.slot >= ring->publishers ||
 		    found.length % TORC_RECORD_ALIGN ||
 		    found.length > ring->capacity / 2)
-			return -EPROTO;
+			return torc_claim_lapped(ring, position) ? 0 : -EPROTO;
 		/* It may have committed, and died afterwards. */
 		if (!death->dead(death->context, found.slot) ||
 		    torc_racy_load(at) != header)
@@ -171,7 +175,8 @@ static inline int torc_claim_outcome(const struct torc_ring *ring,
 	found.length = torc_claim_find(ring, position);
 	found.slot = ring->publishers;
 	if (!found.length)
-		return torc_claim_is_noted(ring, position) ? 0 : -EPROTO;
+		return torc_claim_is_noted(ring, position) ||
+		       torc_claim_lapped(ring, position) ? 0 : -EPROTO;
 	/* The winner and who lost with the same length look alike. */
 	for (uint32_t i = 0; i < ring->publishers; i++) {
 		struct torc_claim claim = torc_claim_read(ring, i);
@@ -191,7 +196,7 @@ static inline int torc_claim_outcome(const struct torc_ring *ring,
 /**
  * torc_claim_repair() - turn a dead publisher's claim into a pad
  * @ring:	the ring, writable
- * @position:	where a committed record is awaited; not below the floor
+ * @position:	where a committed record is awaited, or was until a lap ago
  * @death:	who is dead, and stays so
  *
  * Each step can be done again, so a repairer may die too.
