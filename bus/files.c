@@ -512,7 +512,8 @@ int torc_place_clear(const struct torc_place *place, unsigned int spared)
 	const char *file = place->file;
 	const int bus_fd = place->bus->fd;
 	struct torc_constants_shm constants = { .magic = 0 };
-	int locks_fd = -1, cursors_fd = -1, r;
+	struct torc_forkable held;
+	int *fds = held.fds, r;	/* locks, cursors */
 	int fd = openat(bus_fd, file,
 			O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	bool ring;
@@ -522,25 +523,27 @@ int torc_place_clear(const struct torc_place *place, unsigned int spared)
 	ring = pread(fd, &constants, sizeof(constants), 0) ==
 		       sizeof(constants) &&
 	       constants.magic == TORC_RING_MAGIC;
+	torc_held_begin(&held);
 	if (ring) {
-		locks_fd = open_part_of(fd, bus_fd, constants.id, "locks",
-					O_RDWR);
-		cursors_fd = open_part_of(fd, bus_fd, constants.id, "cursors",
-					  O_RDWR);
+		torc_fork_hold();
+		fds[0] = open_part_of(fd, bus_fd, constants.id, "locks",
+				      O_RDWR);
+		fds[1] = open_part_of(fd, bus_fd, constants.id, "cursors",
+				      O_RDWR);
+		torc_fork_allow();
 	}
-	r = locks_fd >= 0 ? lock_out(locks_fd, cursors_fd) : 0;
+	r = fds[0] >= 0 ? lock_out(fds[0], fds[1]) : 0;
 	if (spared & TORC_SPARED_FOREIGN && !ring)
 		r = -EPROTO;
 	else if (spared & TORC_SPARED_USED &&
-	    (!ring || r == -EAGAIN || locks_fd == -EACCES))
+	    (!ring || r == -EAGAIN || fds[0] == -EACCES))
 		r = -EBUSY;
 	else if (spared & TORC_SPARED_PERSISTENT &&
 		 constants.flags & TORC_RING_PERSISTENT)
 		r = -EBUSY;
 	else
 		r = unlink_all(bus_fd, fd, file, constants.id);
-	torc_lock_close(locks_fd);
-	torc_lock_close(cursors_fd);
+	torc_held_end(&held);
 	close(fd);
 	return r;
 }

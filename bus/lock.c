@@ -42,12 +42,18 @@ int torc_lock_set_patiently(int fd, short type, uint64_t first)
 	return r == -EAGAIN ? -EBUSY : r;
 }
 
-void torc_lock_close(int fd)
+void torc_held_begin(struct torc_forkable *held)
 {
-	if (fd < 0)
-		return;
-	torc_lock_set(fd, F_UNLCK, 0, 0);
-	close(fd);
+	held->fds[0] = held->fds[1] = -1;
+	torc_forkable_add(held);
+}
+
+void torc_held_end(struct torc_forkable *held)
+{
+	for (int i = 0; i < 2; i++)
+		if (held->fds[i] >= 0)
+			torc_lock_set(held->fds[i], F_UNLCK, 0, 0);
+	torc_forkable_remove(held);
 }
 
 int torc_lock_probe(int fd, uint64_t first)

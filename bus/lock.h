@@ -5,7 +5,7 @@
 #ifndef BUS_LOCK_H
 #define BUS_LOCK_H
 
-#include "internal.h"
+#include "process.h"
 
 /*
  * @type is F_RDLCK, F_WRLCK or F_UNLCK.  0; -EAGAIN if another description has a
@@ -21,10 +21,13 @@ bool torc_lock_pause(int *tries);
 int torc_lock_set_patiently(int fd, short type, uint64_t first);
 
 /*
- * Close @fd, if it is not -1, and let go of its locks, which a child that another
- * thread forked meanwhile would hold on to.
+ * For locks that are held within a call: begin with no descriptors.  They are noted
+ * in @held->fds, between torc_fork_hold() and torc_fork_allow(), before they are
+ * locked, so that no child that another thread forks has them, even if we are killed.
  */
-void torc_lock_close(int fd);
+void torc_held_begin(struct torc_forkable *held);
+/* Let go of the locks, also if a child has not closed them yet, and close. */
+void torc_held_end(struct torc_forkable *held);
 
 /* 1 if another description holds a write lock there, 0 if not, or an error. */
 int torc_lock_probe(int fd, uint64_t first);

@@ -112,21 +112,27 @@ static int reopen_locked(struct torc_topic *topic, int ring_fd)
 
 static int reopen(struct torc_topic *topic)
 {
-	int r, fd = torc_files_describe(topic, TORC_OBJECT_RING, O_RDWR);
+	struct torc_forkable held;
+	int fd, r;
 
+	torc_held_begin(&held);
+	torc_fork_hold();
+	fd = held.fds[0] = torc_files_describe(topic, TORC_OBJECT_RING, O_RDWR);
+	torc_fork_allow();
+	r = fd < 0 ? fd : torc_lock_set_patiently(fd, F_WRLCK,
+						  TORC_LOCK_LIFETIME);
 	if (fd == -ENOENT)
-		return -EAGAIN;
-	if (fd < 0)
-		return torc_fail(fd, "%s: the machine went down since it was "
-				 "used, or it is a copy, and you may not mend "
-				 "it: %s", topic->name, strerrordesc_np(-fd));
-	r = torc_lock_set_patiently(fd, F_WRLCK, TORC_LOCK_LIFETIME);
-	if (r)
+		r = -EAGAIN;
+	else if (fd < 0)
+		r = torc_fail(fd, "%s: the machine went down since it was used, "
+			      "or it is a copy, and you may not mend it: %s",
+			      topic->name, strerrordesc_np(-fd));
+	else if (r)
 		r = torc_fail(r, "%s: another process is making it anew, or has "
 			      "it locked; try again", topic->name);
 	else
 		r = reopen_locked(topic, fd);
-	torc_lock_close(fd);
+	torc_held_end(&held);
 	return r;
 }
 

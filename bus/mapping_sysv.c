@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sysv: a System V shared memory segment under a key, which is a number or that
- * of a path (ftok(3), project 't'), for the ring, and one without for the cursors.
+ * of a path (ftok(3), project 't'), for the ring, and one under a key that follows
+ * from the ring's id for the cursors.
  *
  * A segment has no descriptor to lock.  So there are two files beside, named as
  * the parts of a ring of shm: (files.c), where POSIX objects are:
  *
  *	.<id>.locks	only locked			who may write the ring
- *	.<id>.cursors	locked; the identifier of	cursors_mode
- *			the segment of the cursors
+ *	.<id>.cursors	locked; struct parts		cursors_mode
+ *
+ * They are there before the segments are, and say how to find those: what is left
+ * of a topic whose maker or remover died can be cleaned away by them.
  */
 #include "address.h"
 #include "files.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +26,12 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+/* What the file .<id>.cursors holds. */
+struct parts {
+	int32_t cursors;	/* the segment's identifier; -1: not made yet */
+	int32_t key;		/* the ring's */
+};
 
 #define PROJECT 't'
 #define HALF_MADE_MS 1000
@@ -132,25 +142,42 @@ static int new_segment(struct torc_topic *topic, key_t key, uint64_t size,
 	return 0;
 }
 
-static int write_cursors_file(struct torc_topic *topic,
-			      const struct torc_permissions *permissions,
-			      int cursors)
+static key_t cursors_key(const unsigned char id[16])
+{
+	key_t key;
+
+	memcpy(&key, id, sizeof(key));
+	return key == IPC_PRIVATE ? 1 : key;
+}
+
+/* Returns its descriptor, or -errno, told. */
+static int make_cursors_file(struct torc_topic *topic,
+			     const struct torc_permissions *permissions)
 {
 	int r, fd = torc_files_describe(topic, TORC_OBJECT_CURSORS,
-					    O_RDWR | O_CREAT | O_EXCL);
+					O_RDWR | O_CREAT | O_EXCL);
 
 	if (fd < 0)
-		return fd;
-	r = torc_allocate(fd, sizeof(cursors));
-	if (!r && write(fd, &cursors, sizeof(cursors)) != sizeof(cursors))
-		r = -EIO;
+		return torc_fail(fd, "%s: cannot make its cursors: %s",
+				 topic->name, strerrordesc_np(-fd));
+	r = torc_allocate(fd, sizeof(struct parts));
 	if (r)
 		r = torc_fail(r, "%s: cannot note its cursors: %s", topic->name,
 			      strerrordesc_np(-r));
 	else
 		r = torc_permit(topic, fd, permissions);
+	if (!r)
+		return fd;
 	close(fd);
 	return r;
+}
+
+static int note_parts(const struct torc_topic *topic, int fd,
+		      const struct parts *parts)
+{
+	if (pwrite(fd, parts, sizeof(*parts), 0) == sizeof(*parts))
+		return 0;
+	return torc_fail(-EIO, "%s: cannot note its segments", topic->name);
 }
 
 static int sysv_create(struct torc_topic *topic, const char *rest,
@@ -158,35 +185,44 @@ static int sysv_create(struct torc_topic *topic, const char *rest,
 		       const struct torc_topic_options *options)
 {
 	struct torc_permissions ring_is, cursors_are;
+	struct parts parts = { .cursors = -1 };
 	void *ring = NULL, *cursors = NULL;
-	int cursors_id = -1, r;
 	key_t key;
+	int fd, r;
 
 	r = key_of(rest, &key);
 	if (r)
 		return r;
+	parts.key = key;
 	torc_permissions_of(options, &ring_is, &cursors_are);
 	topic->constants = *constants;
 	topic->huge = options->memory & TORC_MEMORY_HUGE;
 	r = torc_files_make_locks(topic, constants->id, &ring_is);
 	if (r)
 		return r;
-	r = new_segment(topic, IPC_PRIVATE, constants->cursors_size,
-			&cursors_are, &cursors_id, &cursors);
+	r = fd = make_cursors_file(topic, &cursors_are);
+	if (r >= 0)
+		r = note_parts(topic, fd, &parts);
 	if (!r)
-		r = write_cursors_file(topic, &cursors_are, cursors_id);
+		r = new_segment(topic, cursors_key(constants->id),
+				constants->cursors_size, &cursors_are,
+				&parts.cursors, &cursors);
+	if (!r)
+		r = note_parts(topic, fd, &parts);
 	if (!r)
 		r = new_segment(topic, key, constants->ring_size, &ring_is,
 				&topic->segment, &ring);
 	if (!r)
 		torc_ring_format(constants, ring, cursors);
+	if (fd >= 0)
+		close(fd);
 	if (ring)
 		shmdt(ring);
 	if (cursors)
 		shmdt(cursors);
 	if (r) {
-		if (cursors_id >= 0)
-			shmctl(cursors_id, IPC_RMID, NULL);
+		if (parts.cursors >= 0)
+			shmctl(parts.cursors, IPC_RMID, NULL);
 		torc_files_forget(topic, constants->id);
 	}
 	return r;
@@ -201,6 +237,15 @@ static bool is_there(struct torc_topic *topic)
 
 	return !shmctl(topic->segment, IPC_STAT, &ds) &&
 	       !(ds.shm_perm.mode & SHM_DEST);
+}
+
+/* True if it was removed: whoever made it died before it was done. */
+static bool clean_half_made(const struct torc_topic *topic)
+{
+	struct shmid_ds ds;
+
+	torc_bus_clean(topic->place.bus);
+	return shmctl(topic->segment, IPC_STAT, &ds) && errno != EACCES;
 }
 
 /* Who makes it stores the magic last, soon. */
@@ -219,6 +264,7 @@ static int load_constants(struct torc_topic *topic)
 {
 	const struct torc_constants_shm *shared;
 	struct shmid_ds ds;
+	uint64_t magic;
 	int r;
 
 	if (shmctl(topic->segment, IPC_STAT, &ds))
@@ -237,7 +283,8 @@ static int load_constants(struct torc_topic *topic)
 		return torc_fail(-errno, "%s: cannot attach its segment: %s",
 				 topic->name, strerrordesc_np(errno));
 	await_magic(shared);
-	if (torc_load_acquire(&shared->magic) != TORC_RING_MAGIC)
+	magic = torc_load_acquire(&shared->magic);
+	if (magic != TORC_RING_MAGIC)
 		r = torc_fail(-EPROTO, "%s: not a ring: the key is of somebody "
 			      "else's segment, made by user %u, process %d; "
 			      "use another", topic->name, ds.shm_perm.cuid,
@@ -245,6 +292,9 @@ static int load_constants(struct torc_topic *topic)
 	else
 		r = torc_constants_take(topic, shared, ds.shm_segsz, 0);
 	shmdt(shared);
+	if (!magic && clean_half_made(topic))
+		return torc_fail(-ENOENT, "%s: who made it died before it was "
+				 "done; it is removed now", topic->name);
 	return r;
 }
 
@@ -290,19 +340,19 @@ static int attach(int segment, bool writable, uint64_t size, void **ret_base)
 /* The segment of the cursors; or -errno. */
 static int cursors_segment(struct torc_topic *topic)
 {
-	int segment, fd = torc_files_describe(topic, TORC_OBJECT_CURSORS,
-					      O_RDONLY);
+	int fd = torc_files_describe(topic, TORC_OBJECT_CURSORS, O_RDONLY);
+	struct parts parts;
 	ssize_t n;
 
 	if (fd < 0)
 		return fd;
-	n = pread(fd, &segment, sizeof(segment), 0);
+	n = pread(fd, &parts, sizeof(parts), 0);
 	if (n < 0)
-		segment = -errno;
-	else if (n != sizeof(segment) || segment < 0)
-		segment = -EPROTO;
+		parts.cursors = -errno;
+	else if (n != sizeof(parts) || parts.cursors < 0)
+		parts.cursors = -EPROTO;
 	close(fd);
-	return segment;
+	return parts.cursors;
 }
 
 static int sysv_map(struct torc_topic *topic, enum torc_access access,
@@ -383,6 +433,9 @@ static int sysv_remove(struct torc_topic *topic, const char *rest,
 {
 	int r = sysv_open(topic, rest);
 
+	/* Its cursors may be left. */
+	if (r == -ENOENT && flags & TORC_REMOVE_STALE)
+		torc_bus_clean(topic->place.bus);
 	if (r)
 		return r;
 	if (flags & TORC_REMOVE_STALE &&
@@ -391,16 +444,74 @@ static int sysv_remove(struct torc_topic *topic, const char *rest,
 	return remove_all(topic);
 }
 
-bool torc_sysv_owns(int cursors_fd)
+/* ---- Cleaning up after crashes ------------------------------------------ */
+
+/* Is it the ring @id, as far as can be told? */
+static bool is_ring(int segment, const unsigned char id[16])
+{
+	const struct torc_constants_shm *shared;
+	struct shmid_ds ds;
+	bool is = true;
+
+	if (shmctl(segment, IPC_STAT, &ds))
+		return errno == EACCES;
+	if (ds.shm_segsz < sizeof(*shared))
+		return false;
+	shared = shmat(segment, NULL, SHM_RDONLY);
+	if (shared == (const void *)-1)
+		return true;
+	is = torc_load_acquire(&shared->magic) == TORC_RING_MAGIC &&
+	     !memcmp(shared->id, id, sizeof(shared->id));
+	shmdt(shared);
+	return is;
+}
+
+/* Did the maker of the segment under a topic's key die before it was a ring? */
+static bool is_half_made(int segment)
+{
+	const struct torc_constants_shm *shared;
+	struct shmid_ds ds;
+	bool is;
+
+	if (shmctl(segment, IPC_STAT, &ds) || ds.shm_nattch ||
+	    ds.shm_segsz < sizeof(*shared) || ds.shm_cpid <= 0 ||
+	    !kill(ds.shm_cpid, 0) || errno != ESRCH)
+		return false;
+	shared = shmat(segment, NULL, SHM_RDONLY);
+	if (shared == (const void *)-1)
+		return false;
+	is = !torc_load_acquire(&shared->magic);
+	shmdt(shared);
+	return is;
+}
+
+/* Files say what they like: only a segment that is their owner's, too. */
+static void remove_segment_of(int segment, uid_t owner)
 {
 	struct shmid_ds ds;
-	struct stat st;
-	int segment;
 
-	return !fstat(cursors_fd, &st) && st.st_size == sizeof(segment) &&
-	       pread(cursors_fd, &segment, sizeof(segment), 0) ==
-		       sizeof(segment) &&
-	       (!shmctl(segment, IPC_STAT, &ds) || errno == EACCES);
+	if (segment >= 0 && !shmctl(segment, IPC_STAT, &ds) &&
+	    ds.shm_perm.uid == owner)
+		shmctl(segment, IPC_RMID, NULL);
+}
+
+bool torc_sysv_stays(int cursors_fd, const unsigned char id[16])
+{
+	struct parts parts;
+	struct stat st;
+	int ring = -1;
+
+	if (fstat(cursors_fd, &st) || st.st_size != sizeof(parts) ||
+	    pread(cursors_fd, &parts, sizeof(parts), 0) != sizeof(parts))
+		return false;
+	if (parts.key != IPC_PRIVATE)
+		ring = shmget(parts.key, 0, 0);
+	if (ring >= 0 && is_ring(ring, id))
+		return true;
+	if (ring >= 0 && is_half_made(ring))
+		remove_segment_of(ring, st.st_uid);
+	remove_segment_of(shmget(cursors_key(id), 0, 0), st.st_uid);
+	return false;
 }
 
 const struct torc_mapping torc_mapping_sysv = {

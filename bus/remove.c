@@ -99,15 +99,15 @@ static int has_id(const char *name, void *context)
 	return found;
 }
 
-/* The parts of a System V segment have no ring beside them. */
-static bool is_of_segment(int bus_fd, const unsigned char id[16])
+/* The parts of a topic in System V segments have no ring beside them. */
+static bool is_of_segments(int bus_fd, const unsigned char id[16])
 {
 	int fd = torc_part_open(bus_fd, id, "cursors", O_RDONLY);
-	bool owned = fd >= 0 && torc_sysv_owns(fd);
+	bool stays = fd >= 0 && torc_sysv_stays(fd, id);
 
 	if (fd >= 0)
 		close(fd);
-	return owned;
+	return stays;
 }
 
 /* Remove @file if it is a part of no ring; 1 if so. */
@@ -115,21 +115,25 @@ static int clean_part(struct torc_bus *bus, const char *file)
 {
 	unsigned char id[16];
 	struct search search = { bus->fd, id };
+	struct torc_forkable held;
 	int locks_fd, r;
 
 	if (!is_part(file, id))
 		return 0;
+	torc_held_begin(&held);
+	torc_fork_hold();
+	held.fds[0] = locks_fd = torc_part_open(bus->fd, id, "locks", O_RDWR);
+	torc_fork_allow();
 	/* The lock first: a ring that is being made is linked under it. */
-	locks_fd = torc_part_open(bus->fd, id, "locks", O_RDWR);
 	r = locks_fd >= 0 ? torc_lock_set(locks_fd, F_WRLCK, TORC_LOCK_LIFETIME,
 					  1) :
 	    locks_fd == -ENOENT ? 0 : locks_fd;
 	if (!r && !torc_bus_list(bus, has_id, &search) &&
-	    !is_of_segment(bus->fd, id))
+	    !is_of_segments(bus->fd, id))
 		r = !unlinkat(bus->fd, file, 0);
 	else
 		r = 0;
-	torc_lock_close(locks_fd);
+	torc_held_end(&held);
 	return r;
 }
 

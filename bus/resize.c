@@ -13,7 +13,7 @@
 static int resize_alone(struct torc_topic *topic, uint64_t capacity)
 {
 	int *fds = topic->forkable.fds;
-	const int held[2] = { fds[0], fds[1] };
+	struct torc_forkable held;
 	unsigned char id[16];
 	struct stat st;
 	int r;
@@ -21,14 +21,17 @@ static int resize_alone(struct torc_topic *topic, uint64_t capacity)
 	if (fstat(topic->fd, &st))
 		return -errno;
 	memcpy(id, topic->constants.id, sizeof(id));
+	torc_held_begin(&held);
 	torc_fork_hold();
-	fds[0] = fds[1] = -1;
+	for (int i = 0; i < 2; i++) {
+		held.fds[i] = fds[i];
+		fds[i] = -1;
+	}
 	torc_fork_allow();
 	r = torc_renew(topic, &st, capacity);
 	if (!r)
 		torc_files_forget(topic, id);
-	for (int i = 0; i < 2; i++)
-		torc_lock_close(held[i]);
+	torc_held_end(&held);
 	return r;
 }
 

@@ -10,6 +10,7 @@
 #include "fixture.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -89,6 +90,15 @@ static void resize_too_far(const char *address)
 	      torc_topic_resize(NULL, address, UINT64_C(1) << 41));
 }
 
+static char resized[128];
+
+static void *resize_for_ever(void *context)
+{
+	while (!context)
+		torc_topic_resize(NULL, resized, UINT64_C(1) << 41);
+	return NULL;
+}
+
 Test(fork, child_keeps_nobody_from_a_topic_that_was_not_resized)
 {
 	struct forker forker = { .in_child = NULL };
@@ -100,6 +110,39 @@ Test(fork, child_keeps_nobody_from_a_topic_that_was_not_resized)
 	torc_topic_close(topic_open(address, 0, 0));
 	MUST(remove_stale(address));
 	forker_end(&forker);
+}
+
+/* Forks in the midst of resizing, and is killed there; the child stays. */
+static int fork_and_die(void *context)
+{
+	const int *end = context;
+	pthread_t resizer;
+	char byte;
+
+	cr_assert_eq(pthread_create(&resizer, NULL, resize_for_ever, NULL), 0);
+	pause_ms(2);
+	if (!fork()) {
+		close(end[1]);
+		_exit((int)read(end[0], &byte, 1));
+	}
+	return raise(SIGKILL);
+}
+
+Test(fork, child_of_the_killed_keeps_nobody_from_a_topic)
+{
+	int end[2];
+
+	cr_assert_eq(pipe(end), 0);
+	snprintf(resized, sizeof(resized), "file:%s/t", fixture_disk);
+	torc_topic_close(topic_open(resized, 0, 8192));
+	for (int i = 0; i < 40; i++) {
+		cr_assert_eq(child_end(child_start(fork_and_die, end)),
+			     -SIGKILL);
+		torc_topic_close(topic_open(resized, 0, 0));
+	}
+	MUST(remove_stale(resized));
+	close(end[0]);
+	close(end[1]);
 }
 
 static void open_as_another_kind(const char *address)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* In a victim: it has not died where it should. */
@@ -166,6 +167,17 @@ static void open_sub_lossy(struct actor *actor)
 	open_sub_with(actor, TORC_SUB_LOSSY | TORC_SUB_OLDEST);
 }
 
+/* Who has looked in vain for long asks who is dead. */
+static void open_sub_and_look(struct actor *actor)
+{
+	const struct timespec while_ago = { .tv_nsec = 25000000 };
+	struct torc_message message;
+
+	open_sub(actor);
+	torc_sub_peek(actor->sub, &message);
+	nanosleep(&while_ago, NULL);
+}
+
 static void receive(struct actor *actor)
 {
 	unsigned char bytes[LENGTH_MAX];
@@ -221,7 +233,7 @@ const struct act act_receive = { open_sub_oldest, receive, { 0 }, ACT_LOSSLESS }
 const struct act act_receive_lossy = { open_sub_lossy, receive, { 0 }, ACT_OTHER };
 const struct act act_release = { open_sub_oldest, release, { 0 }, ACT_LOSSLESS };
 const struct act act_dispatch = { open_sub_oldest, dispatch, { 0 }, ACT_LOSSLESS };
-const struct act act_wait = { open_sub, wait_asleep, { 0 }, ACT_LOSSLESS };
+const struct act act_wait = { open_sub_and_look, wait_asleep, { 0 }, ACT_LOSSLESS };
 
 /* ---- Topics ------------------------------------------------------------- */
 
