@@ -30,6 +30,25 @@ pages() {
 	done
 }
 
+# completed WORD...: what bash would make of the last word.
+completed() {
+	COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE=$* COMPREPLY=()
+	_torc 2>/dev/null
+	echo "${COMPREPLY[*]}"
+}
+
+define completion "bash completes commands, options and topics"
+completion() {
+	. "$source/clients/torc.bash"
+	keep md/a
+	[ "$(completed torc s)" = "sub stat" ] &&
+		[ "$(completed torc-pub --cap)" = "--capacity=" ] &&
+		[ "$(completed torc sub --los)" = "--lossy" ] &&
+		[ "$(completed torc-sub --lossy m)" = "md/a" ] &&
+		[ "$(completed torc-rm --bus=/nowhere m)" = "" ] &&
+		[ "$(completed torc-bench th)" = "throughput" ] && let_go
+}
+
 define wrong_usage "wrong usage is told, with status 2"
 wrong_usage() {
 	local p

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+#
+# Completion for bash: options and topics.  What there is, the programs themselves say.
+
+# The topics of the bus that the command line names, or the default one.
+_torc_topics() {
+	[[ ! $COMP_LINE =~ --bus[=\ ]([^\ ]+) ]] ||
+		set -- --bus="${BASH_REMATCH[1]}"
+	torc-stat --interval=0 "$@" 2>/dev/null | awk 'NR > 1 { print $1 }'
+}
+
+_torc() {
+	local word=${COMP_WORDS[COMP_CWORD]} program=${COMP_WORDS[0]##*/} words
+
+	if [[ $program == torc ]]; then
+		program=torc-${COMP_WORDS[1]}
+		[[ $COMP_CWORD -gt 1 ]] || program=torc
+	fi
+	case $program:$word in
+	*:-*)
+		words=$("$program" --help 2>/dev/null |
+			sed -En 's/^ +(-., )?(--[a-z-]+=?).*/\2/p')
+		;;
+	torc:*)
+		words="pub sub stat rm bench"
+		;;
+	torc-bench:*)
+		words="rtt throughput fanout mpsc wake"
+		;;
+	*)
+		words=$(_torc_topics)
+		;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+	# Values follow.
+	[[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != *= ]] || compopt -o nospace
+}
+
+# Else files: of --file and --bus.
+complete -o default -F _torc torc torc-bench torc-pub torc-rm torc-stat torc-sub
