@@ -83,7 +83,6 @@ static struct torc_bell_socket *socket_new(struct torc_bus *bus)
 		torc_fail(-ENOMEM, "out of memory");
 		return NULL;
 	}
-	s->forkable.fds[0] = s->forkable.fds[1] = -1;
 	torc_forkable_add(&s->forkable);
 	s->bus = bus ? torc_bus_ref(bus) : NULL;
 	return s;

@@ -216,6 +216,7 @@ void torc_forkable_add(struct torc_forkable *forkable)
 
 	pthread_once(&once, register_once);
 	pthread_mutex_lock(&forkables_mutex);
+	forkable->fds[0] = forkable->fds[1] = -1;
 	forkable->unusable = 0;
 	forkable->next = forkables;
 	forkable->link = &forkables;

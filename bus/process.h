@@ -38,6 +38,7 @@ struct torc_forkable {
 	int unusable;
 };
 
+/* There are no descriptors yet. */
 void torc_forkable_add(struct torc_forkable *forkable);
 /* Closes the descriptors too. */
 void torc_forkable_remove(struct torc_forkable *forkable);

@@ -150,7 +150,6 @@ int torc_pub_open(struct torc_topic *topic,
 		return torc_fail(-ENOMEM, "%s: out of memory", topic->name);
 	pub->options = *options;
 	pub->patience = patience;
-	pub->forkable.fds[0] = pub->forkable.fds[1] = -1;
 	pub->topic = torc_topic_ref(topic);
 	torc_forkable_add(&pub->forkable);
 	pub->fences = !torc_wake_register();

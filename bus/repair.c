@@ -166,16 +166,19 @@ static int repair_all(struct torc_repairer *repairer)
 
 int torc_topic_repair(struct torc_topic *topic)
 {
-	struct torc_forkable forkable = { .fds = { -1, -1 } };
+	struct torc_forkable forkable;
 	struct torc_view view;
 	struct torc_repairer repairer = { &view.ring, &forkable,
 					  TORC_PUBLISHERS_MAX };
-	int r = torc_topic_attach(topic, TORC_ACCESS_PUBLISH,
-				  &forkable.unusable, &view);
+	int r;
 
-	if (r)
-		return r;
 	torc_forkable_add(&forkable);
+	r = torc_topic_attach(topic, TORC_ACCESS_PUBLISH, &forkable.unusable,
+			      &view);
+	if (r) {
+		torc_forkable_remove(&forkable);
+		return r;
+	}
 	r = torc_describe_locks(topic, &forkable);
 	if (!r)
 		r = torc_ring_error(topic, repair_all(&repairer));

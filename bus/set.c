@@ -472,7 +472,6 @@ static int open_set(enum torc_wait wait, bool alone, struct torc_set **ret_set)
 
 	if (!set)
 		return torc_fail(-ENOMEM, "out of memory");
-	set->forkable.fds[0] = set->forkable.fds[1] = -1;
 	torc_forkable_add(&set->forkable);
 	r = torc_patience_init(&set->patience, "set", wait);
 	if (!r)

@@ -147,7 +147,6 @@ int torc_sub_open(struct torc_topic *topic,
 		return torc_fail(-ENOMEM, "%s: out of memory", topic->name);
 	sub->options = *options;
 	sub->patience = patience;
-	sub->forkable.fds[0] = sub->forkable.fds[1] = -1;
 	sub->topic = torc_topic_ref(topic);
 	torc_forkable_add(&sub->forkable);
 	sub->fences = !torc_wake_register();

@@ -73,7 +73,7 @@ static struct torc_topic *new_topic(const struct torc_mapping *mapping,
 	}
 	topic->mapping = mapping;
 	topic->references = 1;
-	topic->fd = topic->forkable.fds[0] = topic->forkable.fds[1] = -1;
+	topic->fd = -1;
 	topic->segment = -1;
 	topic->place = *place;
 	if (place->bus)
