@@ -43,8 +43,10 @@
 #define DENSE_MAX 4000u
 /* Boundaries of a call by itself without TORC_LONG, at least. */
 #define SHARE 20u
+/* With -a and without TORC_LONG, one in so many of those that are left out. */
+#define SAMPLE 50u
 /* To come to a boundary. */
-#define ATTEMPTS 20
+#define ATTEMPTS 10
 #define STEPS_MAX 200000u
 /* Seconds that a case may take. */
 #define PATIENCE 3600u
@@ -574,11 +576,20 @@ static void check_ending(struct trial *trial, const struct boundary *boundary)
 			boundary->steps);
 }
 
-/* Each @stride-th of them, from one chosen at random. */
+/* One of @stride, and with -a the first of its kind. */
+static bool chosen(const struct trial *trial, const struct boundary *boundary,
+		   uint32_t i, uint32_t stride)
+{
+	return !((uint32_t)rand() % stride) ||
+	       (trial->endings && (!i || boundary->kind != boundary[-1].kind));
+}
+
 static void kill_at_each(struct trial *trial, const struct boundaries *b,
 			 uint32_t stride)
 {
-	for (uint32_t i = (uint32_t)rand() % stride; i < b->count; i += stride) {
+	for (uint32_t i = 0; i < b->count; i++) {
+		if (!chosen(trial, &b->at[i], i, stride))
+			continue;
 		trial->number = trial->endings ? b->at[i].kind : i;
 		if (kill_at(trial, &b->at[i]) && trial->endings)
 			check_ending(trial, &b->at[i]);
@@ -601,7 +612,7 @@ static void try_alone(struct trial *trial)
 
 /* The case's call, and its death at each boundary, after a death there. */
 static void try_after(struct trial *trial, const struct boundary *other,
-		      enum detail detail)
+		      enum detail detail, uint32_t stride)
 {
 	struct boundaries *b;
 
@@ -609,7 +620,7 @@ static void try_after(struct trial *trial, const struct boundary *other,
 	b = trace_call(trial, detail);
 	trial->tally->instructions += b->instructions;
 	trial->tally->distinct += b->count;
-	kill_at_each(trial, b, 1);
+	kill_at_each(trial, b, stride);
 	free(b);
 }
 
@@ -619,7 +630,7 @@ static void try_with_other(struct trial *trial)
 	struct boundaries *other = trace_other(trial, KINDS);
 
 	for (uint32_t i = 0; i < other->count; i++)
-		try_after(trial, &other->at[i], KINDS);
+		try_after(trial, &other->at[i], KINDS, 1);
 	free(other);
 }
 
@@ -630,6 +641,7 @@ static void try_with_other(struct trial *trial)
 static void try_all_with_other(struct trial *trial)
 {
 	const size_t size = STEPS_MAX * sizeof(*trial->endings);
+	const uint32_t stride = getenv("TORC_LONG") ? 1 : SAMPLE;
 	struct boundaries *other = trace_other(trial, ALL_KINDS);
 
 	trial->endings = malloc(size);
@@ -638,9 +650,12 @@ static void try_all_with_other(struct trial *trial)
 	for (uint32_t i = 0; i < other->count; i++) {
 		bool new = !i || other->at[i].kind != other->at[i - 1].kind;
 
+		if (!chosen(trial, &other->at[i], i, stride))
+			continue;
 		if (new)
 			memset(trial->endings, 0, size);
-		try_after(trial, &other->at[i], new ? ALL_KINDS : KINDS);
+		try_after(trial, &other->at[i], new ? ALL_KINDS : KINDS,
+			  new ? stride : 1);
 	}
 	free(trial->endings);
 	free(other);

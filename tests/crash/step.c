@@ -165,7 +165,12 @@ void victim_kill(struct victim *v)
 
 void victim_kill_both(struct victim *a, struct victim *b)
 {
-	setpgid(b->pid, a->pid);
+	/* One that has ended has no group. */
+	if (a->ended || b->ended || setpgid(b->pid, a->pid)) {
+		victim_kill(a);
+		victim_kill(b);
+		return;
+	}
 	kill(-a->pid, SIGKILL);
 	reap(a);
 	reap(b);
