@@ -410,6 +410,19 @@ int torc_files_describe(struct torc_topic *topic, enum torc_object object,
 
 /* ---- Mapping ------------------------------------------------------------ */
 
+/* But for what is nobody's fault, and the caller's to judge. */
+static int explain_opening(const struct torc_topic *topic, const char *what,
+			   int error)
+{
+	if (error == -EACCES || error == -EROFS || error == -ENOENT)
+		return error;
+	if (error == -EPERM)
+		return torc_fail(-EPROTO, "%s: its %s are not its owner's; "
+				 "remove it", topic->name, what);
+	return torc_fail(error, "%s: cannot open its %s: %s", topic->name, what,
+			 strerrordesc_np(-error));
+}
+
 static int map_object(struct torc_topic *topic, enum torc_object object,
 		      bool writable, void **ret, size_t *ret_size)
 {
@@ -417,17 +430,16 @@ static int map_object(struct torc_topic *topic, enum torc_object object,
 				? topic->constants.ring_size
 				: topic->constants.cursors_size;
 	struct stat st;
+	const char *what = object == TORC_OBJECT_RING ? "records" : "cursors";
 	int r, fd = torc_files_describe(topic, object,
 					writable ? O_RDWR : O_RDONLY);
 
 	if (fd < 0)
-		return fd;
+		return explain_opening(topic, what, fd);
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode) ||
 	    (uint64_t)st.st_size < size)
 		r = torc_fail(-EPROTO, "%s: its %s are truncated; remove it "
-			      "and make it anew", topic->name,
-			      object == TORC_OBJECT_RING ? "records"
-							 : "cursors");
+			      "and make it anew", topic->name, what);
 	else
 		r = torc_map_part(topic, fd, 0, size, writable, ret);
 	close(fd);
