@@ -15,10 +15,4 @@ extern const struct torc_mapping torc_mapping_shm, torc_mapping_posix,
 int torc_mapping_of(const char *address, const struct torc_mapping **ret,
 		    const char **ret_rest);
 
-/*
- * Is this the cursors file of a topic in System V segments that is there?  If not,
- * what is left of them is removed.  Nobody takes part in it, nor makes it.
- */
-bool torc_sysv_stays(int cursors_fd, const unsigned char id[16]);
-
 #endif /* BUS_ADDRESS_H */

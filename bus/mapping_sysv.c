@@ -8,16 +8,16 @@
  * the parts of a ring of shm: (files.c), where POSIX objects are:
  *
  *	.<id>.locks	only locked			who may write the ring
- *	.<id>.cursors	locked; struct parts		cursors_mode
+ *	.<id>.cursors	locked; struct torc_sysv_parts	cursors_mode
  *
  * They are there before the segments are, and say how to find those: what is left
  * of a topic whose maker or remover died can be cleaned away by them.
  */
 #include "address.h"
 #include "files.h"
+#include "sysv_parts.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,12 +26,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-/* What the file .<id>.cursors holds. */
-struct parts {
-	int32_t cursors;	/* the segment's identifier; -1: not made yet */
-	int32_t key;		/* the ring's */
-};
 
 #define PROJECT 't'
 #define HALF_MADE_MS 1000
@@ -142,14 +136,6 @@ static int new_segment(struct torc_topic *topic, key_t key, uint64_t size,
 	return 0;
 }
 
-static key_t cursors_key(const unsigned char id[16])
-{
-	key_t key;
-
-	memcpy(&key, id, sizeof(key));
-	return key == IPC_PRIVATE ? 1 : key;
-}
-
 /* Returns its descriptor, or -errno, told. */
 static int make_cursors_file(struct torc_topic *topic,
 			     const struct torc_permissions *permissions)
@@ -160,7 +146,7 @@ static int make_cursors_file(struct torc_topic *topic,
 	if (fd < 0)
 		return torc_fail(fd, "%s: cannot make its cursors: %s",
 				 topic->name, strerrordesc_np(-fd));
-	r = torc_allocate(fd, sizeof(struct parts));
+	r = torc_allocate(fd, sizeof(struct torc_sysv_parts));
 	if (r)
 		r = torc_fail(r, "%s: cannot note its cursors: %s", topic->name,
 			      strerrordesc_np(-r));
@@ -173,7 +159,7 @@ static int make_cursors_file(struct torc_topic *topic,
 }
 
 static int note_parts(const struct torc_topic *topic, int fd,
-		      const struct parts *parts)
+		      const struct torc_sysv_parts *parts)
 {
 	if (pwrite(fd, parts, sizeof(*parts), 0) == sizeof(*parts))
 		return 0;
@@ -185,7 +171,7 @@ static int sysv_create(struct torc_topic *topic, const char *rest,
 		       const struct torc_topic_options *options)
 {
 	struct torc_permissions ring_is, cursors_are;
-	struct parts parts = { .cursors = -1 };
+	struct torc_sysv_parts parts = { .cursors = -1 };
 	void *ring = NULL, *cursors = NULL;
 	key_t key;
 	int fd, r;
@@ -204,7 +190,7 @@ static int sysv_create(struct torc_topic *topic, const char *rest,
 	if (r >= 0)
 		r = note_parts(topic, fd, &parts);
 	if (!r)
-		r = new_segment(topic, cursors_key(constants->id),
+		r = new_segment(topic, torc_sysv_cursors_key(constants->id),
 				constants->cursors_size, &cursors_are,
 				&parts.cursors, &cursors);
 	if (!r)
@@ -341,7 +327,7 @@ static int attach(int segment, bool writable, uint64_t size, void **ret_base)
 static int cursors_segment(struct torc_topic *topic)
 {
 	int fd = torc_files_describe(topic, TORC_OBJECT_CURSORS, O_RDONLY);
-	struct parts parts;
+	struct torc_sysv_parts parts;
 	ssize_t n;
 
 	if (fd < 0)
@@ -442,76 +428,6 @@ static int sysv_remove(struct torc_topic *topic, const char *rest,
 	    (torc_topic_hold(topic) || !torc_files_left(topic)))
 		return -EBUSY;
 	return remove_all(topic);
-}
-
-/* ---- Cleaning up after crashes ------------------------------------------ */
-
-/* Is it the ring @id, as far as can be told? */
-static bool is_ring(int segment, const unsigned char id[16])
-{
-	const struct torc_constants_shm *shared;
-	struct shmid_ds ds;
-	bool is = true;
-
-	if (shmctl(segment, IPC_STAT, &ds))
-		return errno == EACCES;
-	if (ds.shm_segsz < sizeof(*shared))
-		return false;
-	shared = shmat(segment, NULL, SHM_RDONLY);
-	if (shared == (const void *)-1)
-		return true;
-	is = torc_load_acquire(&shared->magic) == TORC_RING_MAGIC &&
-	     !memcmp(shared->id, id, sizeof(shared->id));
-	shmdt(shared);
-	return is;
-}
-
-/* Did the maker of the segment under a topic's key die before it was a ring? */
-static bool is_half_made(int segment)
-{
-	const struct torc_constants_shm *shared;
-	struct shmid_ds ds;
-	bool is;
-
-	if (shmctl(segment, IPC_STAT, &ds) || ds.shm_nattch ||
-	    ds.shm_segsz < sizeof(*shared) || ds.shm_cpid <= 0 ||
-	    !kill(ds.shm_cpid, 0) || errno != ESRCH)
-		return false;
-	shared = shmat(segment, NULL, SHM_RDONLY);
-	if (shared == (const void *)-1)
-		return false;
-	is = !torc_load_acquire(&shared->magic);
-	shmdt(shared);
-	return is;
-}
-
-/* Files say what they like: only a segment that is their owner's, too. */
-static void remove_segment_of(int segment, uid_t owner)
-{
-	struct shmid_ds ds;
-
-	if (segment >= 0 && !shmctl(segment, IPC_STAT, &ds) &&
-	    ds.shm_perm.uid == owner)
-		shmctl(segment, IPC_RMID, NULL);
-}
-
-bool torc_sysv_stays(int cursors_fd, const unsigned char id[16])
-{
-	struct parts parts;
-	struct stat st;
-	int ring = -1;
-
-	if (fstat(cursors_fd, &st) || st.st_size != sizeof(parts) ||
-	    pread(cursors_fd, &parts, sizeof(parts), 0) != sizeof(parts))
-		return false;
-	if (parts.key != IPC_PRIVATE)
-		ring = shmget(parts.key, 0, 0);
-	if (ring >= 0 && is_ring(ring, id))
-		return true;
-	if (ring >= 0 && is_half_made(ring))
-		remove_segment_of(ring, st.st_uid);
-	remove_segment_of(shmget(cursors_key(id), 0, 0), st.st_uid);
-	return false;
 }
 
 const struct torc_mapping torc_mapping_sysv = {

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The segments of System V topics.
+ */
+#ifndef BUS_SYSV_PARTS_H
+#define BUS_SYSV_PARTS_H
+
+#include "internal.h"
+
+#include <sys/ipc.h>
+
+/* What the file .<id>.cursors holds. */
+struct torc_sysv_parts {
+	int32_t cursors;	/* the segment's identifier; -1: not made yet */
+	int32_t key;		/* the ring's */
+};
+
+/* The key of the segment of the cursors of the ring @id. */
+key_t torc_sysv_cursors_key(const unsigned char id[16]);
+
+/*
+ * Is this the cursors file of a topic in System V segments that is there?  If not,
+ * what is left of them is removed.  Nobody takes part in it, nor makes it.
+ */
+bool torc_sysv_stays(int cursors_fd, const unsigned char id[16]);
+
+#endif /* BUS_SYSV_PARTS_H */
