@@ -284,7 +284,11 @@ static bool set_up(struct trial *trial)
 	there = go_to(trial, &trial->other_victim, trial->other_boundary);
 	if (c->both)
 		return there;
-	stage_fill(stage);
+	/* Who waits finds something behind the claim, publishers find no room. */
+	if (c->act == &act_wait)
+		stage_say(stage, 60);
+	else
+		stage_fill(stage);
 	victim_kill(&trial->other_victim);
 	return there;
 }
