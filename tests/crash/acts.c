@@ -2,6 +2,7 @@
 #include "acts.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -220,6 +221,21 @@ static void wait_asleep(struct actor *actor)
 	torc_sub_wait(actor->sub, 12000000);
 }
 
+static void wait_by_descriptor(struct actor *actor)
+{
+	struct pollfd poll_fd = { .events = POLLIN };
+	struct torc_message message;
+
+	poll_fd.fd = torc_sub_fd(actor->sub);
+	MUST(poll_fd.fd);
+	for (int i = 0; i < 2; i++) {
+		poll(&poll_fd, 1, 12);
+		while (!torc_sub_peek(actor->sub, &message))
+			MUST(torc_sub_release(actor->sub));
+	}
+	actor->sub = torc_sub_close(actor->sub);
+}
+
 static void close_sub(struct actor *actor)
 {
 	torc_sub_close(actor->sub);
@@ -234,6 +250,8 @@ const struct act act_receive_lossy = { open_sub_lossy, receive, { 0 }, ACT_OTHER
 const struct act act_release = { open_sub_oldest, release, { 0 }, ACT_LOSSLESS };
 const struct act act_dispatch = { open_sub_oldest, dispatch, { 0 }, ACT_LOSSLESS };
 const struct act act_wait = { open_sub_and_look, wait_asleep, { 0 }, ACT_LOSSLESS };
+const struct act act_wait_by_descriptor = { open_sub, wait_by_descriptor, { 0 },
+					    ACT_OTHER };
 
 /* ---- Topics ------------------------------------------------------------- */
 

@@ -32,7 +32,7 @@ extern const struct act act_publish_short, act_publish_long, act_publish_batch,
 	act_commit_less, act_abort, act_publish_full, act_pub_open,
 	act_pub_close, act_sub_open, act_sub_open_oldest, act_sub_open_lossy,
 	act_sub_close, act_receive, act_release, act_dispatch,
-	act_receive_lossy, act_wait, act_topic_open, act_topic_close,
-	act_repair;
+	act_receive_lossy, act_wait, act_wait_by_descriptor, act_topic_open,
+	act_topic_close, act_repair;
 
 #endif /* TORC_TESTS_CRASH_ACTS_H */

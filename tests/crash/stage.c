@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "stage.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -167,6 +169,17 @@ void stage_await(struct stage *stage)
 	stage_hear(stage);
 }
 
+/* Until it may have heard something. */
+static int wait_by(struct torc_subscriber *sub, bool descriptor)
+{
+	struct pollfd poll_fd = { .events = POLLIN };
+
+	if (!descriptor)
+		return torc_sub_wait(sub, -1);
+	poll_fd.fd = torc_sub_fd(sub);
+	return poll_fd.fd < 0 ? poll_fd.fd : poll(&poll_fd, 1, -1) < 0;
+}
+
 /* In a process of its own. */
 static int listen_on(struct stage *stage)
 {
@@ -179,10 +192,12 @@ static int listen_on(struct stage *stage)
 	STAGE_MUST(stage, torc_sub_open(stage->topic, &options, &sub));
 	torc_store_release(&report->heard, 0u);
 	for (;;) {
-		int r = torc_sub_wait(sub, -1);
+		int r = wait_by(sub, stage->ringing);
 
 		EXPECT(!r || r == -EINTR, "the listener waits: %d", r);
 		r = torc_sub_peek(sub, &message);
+		if (r == -EAGAIN && stage->ringing)
+			continue;
 		EXPECT(!r, "the listener: %d (%s)", r, torc_errmsg());
 		chain = chained(chain, digest(&message));
 		EXPECT(message.sequence == report->heard, "the listener: "
@@ -394,7 +409,7 @@ bool stage_changed(struct stage *stage)
 
 /* ---- Opening and closing ------------------------------------------------ */
 
-void stage_open(struct stage *stage, const char *name, bool many)
+void stage_open(struct stage *stage, const char *name, bool many, bool ringing)
 {
 	struct torc_topic_options options = {
 		.flags = TORC_CREATE | (many ? TORC_MANY : 0),
@@ -404,7 +419,8 @@ void stage_open(struct stage *stage, const char *name, bool many)
 	};
 	struct torc_sub_options lossy = { .flags = TORC_SUB_LOSSY };
 
-	*stage = (struct stage){ .name = name, .many = many };
+	*stage = (struct stage){ .name = name, .many = many,
+				 .ringing = ringing };
 	STAGE_MUST(stage, torc_topic_open(NULL, "stage", &options,
 					  &stage->topic));
 	STAGE_MUST(stage, torc_sub_open(stage->topic, NULL, &stage->sub));
@@ -433,11 +449,25 @@ void stage_open(struct stage *stage, const char *name, bool many)
 	stage_say(stage, CAPACITY);
 }
 
+/* What torc_bus_clean() does when they are older. */
+static void remove_bells(void)
+{
+	DIR *directory = opendir(getenv("TORC_DIR"));
+	struct dirent *entry;
+
+	while (directory && (entry = readdir(directory)))
+		if (strstr(entry->d_name, ".bell"))
+			unlinkat(dirfd(directory), entry->d_name, 0);
+	closedir(directory);
+}
+
 void stage_close(struct stage *stage)
 {
 	stage_settle(stage);
 	kill(stage->listener, SIGKILL);
 	waitpid(stage->listener, NULL, 0);
+	if (stage->ringing)
+		remove_bells();
 	torc_pub_close(stage->pub);
 	torc_sub_close(stage->sub);
 	torc_sub_close(stage->lossy);

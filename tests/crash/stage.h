@@ -34,6 +34,7 @@ struct stage {
 	const char *name;		/* what is tried, for complaints */
 	uint64_t boundary;
 	bool many;
+	bool ringing;			/* the listener waits by a descriptor */
 	struct torc_topic *topic;
 	struct torc_publisher *pub;	/* SP: NULL while a victim publishes */
 	struct torc_subscriber *sub, *lossy;
@@ -57,7 +58,7 @@ struct stage {
 	int unusable;
 };
 
-void stage_open(struct stage *stage, const char *name, bool many);
+void stage_open(struct stage *stage, const char *name, bool many, bool ringing);
 /* Also checks that nothing is left. */
 void stage_close(struct stage *stage);
 
