@@ -27,6 +27,13 @@
 #define torc_lock_flags(lock)	((lock)->fl_flags)
 #endif
 
+/* What a device type's devnode() gets. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#define torc_devnode_const	const
+#else
+#define torc_devnode_const
+#endif
+
 static inline void torc_eventfd_signal(struct eventfd_ctx *eventfd)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)

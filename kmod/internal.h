@@ -4,10 +4,12 @@
  *
  *	main.c		the module, its control node
  *	topic.c		topics: making, finding, removing
+ *	constants.c	what a topic is to be: its name, its ring's constants
  *	memory.c	what holds the bytes, and how it gets into processes
  *	user.c		bytes that a process holds
  *	limits.c	how much processes may have
- *	node.c		the files of a topic's node
+ *	node.c		the files of a topic: opening, mapping, locks, ioctl()
+ *	io.c		read(), write(), poll() of them
  *	publish.c	publishing and waking
  *	mend.c		what processes that die leave
  *	listen.c	a thread that receives
@@ -130,13 +132,13 @@ struct torc_topic {
 	struct file *repairer;		/* a process is at it */
 	struct delayed_work mending;
 
-	struct mutex slots_lock;
+	struct mutex slots_lock;	/* slots of subscribers that are taken */
 	DECLARE_BITMAP(slots, TORC_SUBSCRIBERS_MAX);
 
 	struct torc_sleepers sleepers[2];	/* by enum torc_driver_word */
 	struct irq_work waker;
-	spinlock_t signals_lock;
-	struct list_head signals;	/* files with an eventfd */
+	spinlock_t signals_lock;	/* files with an eventfd */
+	struct list_head signals;
 	u32 signals_count;
 	struct fasync_struct *fasync;
 	struct torc_listener *listener;
@@ -157,6 +159,24 @@ struct torc_maker {
 	u64 address;		/* TORC_PAGES_USER: its memory, */
 	u64 size;		/* so many bytes */
 };
+
+/* ---- constants.c -------------------------------------------------------- */
+
+/* As libtorc's names. */
+bool torc_name_is_good(const char *name);
+/* Is it the same name, or is one of them a folder of the other's? */
+bool torc_name_in_the_way(const char *a, const char *b);
+
+/* For the memory that is wanted; 0, -EINVAL, -E2BIG, -ENOSPC. */
+int torc_topic_constants(const struct torc_topic_config *config,
+			 const struct torc_maker *maker,
+			 struct torc_constants_shm *ret);
+
+/* In bytes: the ring, the cursors. */
+static inline u64 torc_topic_size(const struct torc_constants_shm *constants)
+{
+	return constants->ring_size + constants->cursors_size;
+}
 
 /* As torc_topic_create(), with one user.  @maker: NULL if it is a driver. */
 struct torc_topic *torc_topic_new(const struct torc_topic_config *config,

@@ -14,7 +14,6 @@
 #include <linux/string.h>
 #include <linux/types.h>
 
-
 #define torc_load_relaxed(p)		READ_ONCE(*(p))
 #define torc_load_acquire(p)		smp_load_acquire(p)
 #define torc_store_relaxed(p, v)	WRITE_ONCE(*(p), (v))
@@ -22,8 +21,10 @@
 
 #define torc_cas(p, old, desired)					\
 	({								\
-		__typeof__(*(p)) torc_cas_old = (old);			\
-		cmpxchg((p), torc_cas_old, (desired)) == torc_cas_old;	\
+		__typeof__(p) torc_cas_p = (p);				\
+		__typeof__(*torc_cas_p) torc_cas_old = (old);		\
+		cmpxchg(torc_cas_p, torc_cas_old, (desired)) ==		\
+			torc_cas_old;					\
 	})
 
 #define torc_fence_full()	smp_mb()

@@ -65,7 +65,6 @@ static bool poll_briefly(struct torc_listener *listener)
 {
 	u64 until = ktime_get_ns() + (u64)spin_us * NSEC_PER_USEC;
 	struct torc_message message;
-
 	int r;
 
 	do {

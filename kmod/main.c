@@ -21,7 +21,7 @@ module_param_named(max_topics, torc_max_topics, uint, 0444);
 MODULE_PARM_DESC(max_topics, "how many topics there may be");
 
 static char *topics[16];
-static int topics_count;
+static unsigned int topics_count;
 module_param_array(topics, charp, &topics_count, 0444);
 MODULE_PARM_DESC(topics, "names of topics to make, for many publishers");
 
@@ -162,7 +162,7 @@ static void destroy_own_topics(void)
 static int make_own_topics(void)
 {
 	struct torc_topic *topic;
-	int i;
+	unsigned int i;
 
 	for (i = 0; i < topics_count; i++) {
 		topic = torc_topic_create(&(struct torc_topic_config){

@@ -74,17 +74,12 @@ static int set_eventfd(struct torc_open *open, struct eventfd_ctx *eventfd)
 	return r;
 }
 
-static struct torc_subscriber_slot_shm *own_slot(struct torc_open *open)
-{
-	return torc_subscriber_slot(&open->topic->ring, open->slot);
-}
-
 static void free_slot(struct torc_open *open)
 {
 	struct torc_topic *topic = open->topic;
 
-	torc_store_relaxed(&own_slot(open)->pid, 0);
-	torc_store_release(&own_slot(open)->state, TORC_SUBSCRIBER_FREE);
+	torc_store_relaxed(&torc_own_slot(open)->pid, 0);
+	torc_store_release(&torc_own_slot(open)->state, TORC_SUBSCRIBER_FREE);
 	/* It is nobody's, but on a page that every subscription may write. */
 	torc_store_release(&torc_subscriber_slot(&topic->ring, 0)->state,
 			   TORC_SUBSCRIBER_FREE);
@@ -161,192 +156,6 @@ static int node_mmap(struct file *file, struct vm_area_struct *vma)
 	return torc_memory_map(memory, vma);
 }
 
-/* ---- Is there a message? ------------------------------------------------- */
-
-/* The node's own consumer, from the oldest message on. */
-static int join(struct torc_open *open)
-{
-	int r;
-
-	lockdep_assert_held(&open->reading);
-	if (open->joined)
-		return 0;
-	r = torc_consumer_join(&open->consumer, &open->topic->ring,
-			       TORC_NO_SLOT, TORC_OLDEST);
-	open->joined = !r;
-	return r;
-}
-
-/* By the cursor in its slot, which the process may have set to anything. */
-static bool subscription_ready(struct torc_open *open)
-{
-	const struct torc_ring *ring = &open->topic->ring;
-	u64 cursor = torc_load_relaxed(&own_slot(open)->cursor);
-	struct torc_mark floor;
-
-	cursor &= ~(u64)(TORC_RECORD_ALIGN - 1);
-	if (torc_mark_current(ring, &ring->shm->floor, &floor) ||
-	    torc_distance(floor.position, cursor) > 0)
-		return true;
-	return torc_header_committed(torc_header_load(ring, cursor, true));
-}
-
-/* 1, 0, or an error. */
-static int ready(struct torc_open *open)
-{
-	struct torc_message message;
-	int r;
-
-	if (open->slot)
-		return subscription_ready(open);
-	if (mutex_lock_killable(&open->reading))
-		return -EINTR;
-	r = join(open);
-	if (!r)
-		r = torc_consumer_peek(&open->consumer, &message);
-	mutex_unlock(&open->reading);
-	return r == -EAGAIN ? 0 : r ?: 1;
-}
-
-/* From now on publishers wake who waits for a message. */
-static void arm(struct torc_topic *topic)
-{
-	torc_word_arm(torc_topic_word(topic, TORC_WORD_DATA));
-	torc_topic_barrier(topic);
-}
-
-/* As ready(); armed if not. */
-static int ready_or_armed(struct torc_open *open)
-{
-	int r = ready(open);
-
-	if (r)
-		return r;
-	arm(open->topic);
-	return ready(open);
-}
-
-/* The next message after this, or after a read() that found none, is signalled. */
-static int node_fasync(int fd, struct file *file, int on)
-{
-	struct torc_open *open = file->private_data;
-	int r = fasync_helper(fd, file, on, &open->topic->fasync);
-
-	if (on && r >= 0)
-		arm(open->topic);
-	return r;
-}
-
-static __poll_t node_poll(struct file *file, poll_table *wait)
-{
-	struct torc_open *open = file->private_data;
-	struct torc_topic *topic = open->topic;
-	__poll_t mask = 0;
-	int r;
-
-	poll_wait(file, &topic->sleepers[TORC_WORD_DATA].queue, wait);
-	r = ready_or_armed(open);
-	if (r)
-		mask = r < 0 ? EPOLLERR : EPOLLIN | EPOLLRDNORM;
-	if (file->f_mode & FMODE_WRITE && !open->slot)
-		mask |= EPOLLOUT | EPOLLWRNORM;
-	return mask;
-}
-
-/* ---- read() and write() -------------------------------------------------- */
-
-static int wait_for_message(struct torc_open *open)
-{
-	struct torc_sleepers *sleepers =
-		&open->topic->sleepers[TORC_WORD_DATA];
-	s64 wakes = atomic64_read(&sleepers->wakes);
-	long left;
-
-	if (ready_or_armed(open))
-		return 0;
-	/* Who dies between commit and wake wakes nobody. */
-	left = wait_event_interruptible_timeout(
-		sleepers->queue, atomic64_read(&sleepers->wakes) != wakes,
-		msecs_to_jiffies(10) + 1);
-	return left < 0 ? left : 0;
-}
-
-/* The length of a message that is not empty, or an error. */
-static ssize_t take_message(struct torc_open *open, char __user *buffer,
-			    size_t size)
-{
-	struct torc_message message;
-	int r = join(open);
-
-	while (!r) {
-		r = torc_consumer_peek(&open->consumer, &message);
-		if (r)
-			break;
-		if (message.length > size)
-			return -EMSGSIZE;
-		if (copy_to_user(buffer, message.data, message.length))
-			return -EFAULT;
-		r = torc_consumer_release(&open->consumer);
-		/* Empty ones would be taken for the end of the file. */
-		if (!r && message.length)
-			return message.length;
-		if (r == -ESTALE)
-			r = 0;
-		if (signal_pending(current))
-			return -ERESTARTSYS;
-		cond_resched();
-	}
-	return r;
-}
-
-static ssize_t node_read(struct file *file, char __user *buffer, size_t size,
-			 loff_t *position)
-{
-	struct torc_open *open = file->private_data;
-	ssize_t r;
-
-	if (open->slot)
-		return -EINVAL;
-	do {
-		if (mutex_lock_interruptible(&open->reading))
-			return -ERESTARTSYS;
-		r = take_message(open, buffer, size);
-		mutex_unlock(&open->reading);
-		if (r != -EAGAIN)
-			return r;
-		if (!(file->f_flags & O_NONBLOCK))
-			r = wait_for_message(open);
-		else if (file->f_flags & FASYNC)
-			r = ready_or_armed(open) ? 0 : -EAGAIN;
-	} while (!r);
-	return r;
-}
-
-static ssize_t node_write(struct file *file, const char __user *buffer,
-			  size_t size, loff_t *position)
-{
-	struct torc_open *open = file->private_data;
-	struct torc_topic *topic = open->topic;
-	void *copy;
-	int r;
-
-	if (open->slot)
-		return -EINVAL;
-	if (size > torc_message_max(&topic->ring))
-		return -EMSGSIZE;
-	/* Publishing must not fault. */
-	copy = kvmalloc(size ?: 1, GFP_KERNEL_ACCOUNT);
-	if (!copy)
-		return -ENOMEM;
-	if (copy_from_user(copy, buffer, size))
-		r = -EFAULT;
-	else
-		r = torc_topic_write(topic, copy, size,
-				     file->f_flags & O_NONBLOCK);
-	kvfree(copy);
-	return r ?: size;
-}
-
 /* ---- Locks: who is alive ------------------------------------------------- */
 
 /* Is a byte that a lock is asked for one that is the driver's to give? */
@@ -413,7 +222,7 @@ static int take_slot(struct torc_open *open)
 		return -EUSERS;
 	open->slot = slot;
 	/* Nothing of the last owner's. */
-	memset(own_slot(open), 0, PAGE_SIZE - TORC_CURSORS_SLOTS);
+	memset(torc_own_slot(open), 0, PAGE_SIZE - TORC_CURSORS_SLOTS);
 	return 0;
 }
 
@@ -435,9 +244,11 @@ static int node_subscribe(struct torc_open *node, void __user *argument)
 	r = take_slot(open);
 	if (r)
 		goto err_open;
-	fd = r = get_unused_fd_flags(O_CLOEXEC);
-	if (r < 0)
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0) {
+		r = fd;
 		goto err_slot;
+	}
 	file = anon_inode_getfile("[torc]", &subscription_fops, open,
 				  O_RDWR | O_CLOEXEC);
 	if (IS_ERR(file)) {
@@ -526,8 +337,8 @@ static const struct file_operations subscription_fops = {
 	.owner = THIS_MODULE,
 	.release = node_release,
 	.mmap = node_mmap,
-	.poll = node_poll,
-	.fasync = node_fasync,
+	.poll = torc_node_poll,
+	.fasync = torc_node_fasync,
 	.unlocked_ioctl = node_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,
@@ -538,10 +349,10 @@ const struct file_operations torc_node_fops = {
 	.open = node_open,
 	.release = node_release,
 	.mmap = node_mmap,
-	.read = node_read,
-	.write = node_write,
-	.poll = node_poll,
-	.fasync = node_fasync,
+	.read = torc_node_read,
+	.write = torc_node_write,
+	.poll = torc_node_poll,
+	.fasync = torc_node_fasync,
 	.lock = node_lock,
 	.unlocked_ioctl = node_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,

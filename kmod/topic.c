@@ -9,14 +9,12 @@
 #include <linux/debugfs.h>
 #include <linux/idr.h>
 #include <linux/module.h>
-#include <linux/random.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
-#define CAPACITY_DEFAULT	65536u
-#define PUBLISHERS_DEFAULT	64u
-#define SUBSCRIBERS_DEFAULT	16u
+#include "compat.h"
 
+/* Held for the list of topics, and for each topic's users and end. */
 DEFINE_MUTEX(torc_topics_lock);
 static LIST_HEAD(topics);
 static DEFINE_IDA(minors);
@@ -24,18 +22,12 @@ static dev_t first_device;
 
 static struct class torc_class = { .name = "torc" };
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
-typedef const struct device torc_node_device;
-#else
-typedef struct device torc_node_device;
-#endif
-
 /*
  * devtmpfs asks how the node shall be (and, when it goes, for nothing but its
  * name, which is the device's).
  */
-static char *node_attributes(torc_node_device *dev, umode_t *mode, kuid_t *uid,
-			     kgid_t *gid)
+static char *node_attributes(torc_devnode_const struct device *dev,
+			     umode_t *mode, kuid_t *uid, kgid_t *gid)
 {
 	const struct torc_topic *topic =
 		container_of(dev, struct torc_topic, dev);
@@ -54,105 +46,7 @@ static const struct device_type topic_type = {
 	.devnode = node_attributes,
 };
 
-/* ---- What a topic is ----------------------------------------------------- */
-
-/* Is it the same name, or is one of them a folder of the other's? */
-static bool in_the_way(const char *a, const char *b)
-{
-	while (*a && *a == *b) {
-		a++;
-		b++;
-	}
-	return (!*a && (!*b || *b == '/')) || (!*b && *a == '/');
-}
-
-/* The kernel's isalnum() takes Latin-1 for letters. */
-static bool is_name_character(char c)
-{
-	return isascii(c) && (isalnum(c) || c == '_' || c == '-');
-}
-
-/* As libtorc's names. */
-static bool name_is_good(const char *name)
-{
-	bool begins = true;
-	const char *c;
-
-	if (!*name || strlen(name) >= TORC_DRIVER_NAME_MAX ||
-	    in_the_way(name, "control"))
-		return false;
-	for (c = name; *c; c++) {
-		if (*c == '/' || *c == '.' ? begins || (*c == '/' && !c[1]) :
-					     !is_name_character(*c))
-			return false;
-		begins = *c == '/';
-	}
-	return true;
-}
-
-static int topic_constants(const struct torc_topic_config *config,
-			   struct torc_constants_shm *ret)
-{
-	bool many = config->flags & TORC_DRIVER_MANY;
-	struct torc_ring_config ring = {
-		.capacity = config->capacity ?: CAPACITY_DEFAULT,
-		.kind = many ? TORC_KIND_MP : TORC_KIND_SP,
-		.publishers = config->publishers,
-		.subscribers = config->subscribers ?: SUBSCRIBERS_DEFAULT,
-		.page = PAGE_SIZE,
-		.flags = config->flags & TORC_DRIVER_PERSISTENT
-				 ? TORC_RING_PERSISTENT : 0,
-		.created_ns = ktime_get_real_ns(),
-		.type = config->type,
-	};
-	int r;
-
-	if (many && config->flags & TORC_DRIVER_PUBLISHES)
-		return -EINVAL;
-	/* And slots of the driver's own. */
-	ring.subscribers += TORC_SLOT_FIRST;
-	if (many)
-		ring.publishers = (config->publishers ?: PUBLISHERS_DEFAULT) +
-				  torc_own_publishers();
-	get_random_bytes(ring.id, sizeof(ring.id));
-	r = torc_ring_layout(&ring, ret);
-	if (r)
-		return r;
-	/* A page for each slot, behind that of the wait words. */
-	ret->subscriber_stride = PAGE_SIZE;
-	ret->cursors_size = PAGE_ALIGN(TORC_CURSORS_SLOTS +
-				       (u64)ret->subscribers * PAGE_SIZE);
-	return 0;
-}
-
-static u64 topic_size(const struct torc_constants_shm *constants)
-{
-	return constants->ring_size + constants->cursors_size;
-}
-
-/* For an area that is given, and perhaps for the capacity that fits into it. */
-static int user_constants(const struct torc_topic_config *wanted,
-			  const struct torc_maker *maker,
-			  struct torc_constants_shm *ret)
-{
-	struct torc_topic_config config = *wanted;
-	int r;
-
-	if (config.flags != TORC_DRIVER_PUBLISHES ||
-	    !IS_ALIGNED(maker->address, PAGE_SIZE) ||
-	    !IS_ALIGNED(maker->size, PAGE_SIZE) ||
-	    maker->size > ULONG_MAX - maker->address)
-		return -EINVAL;
-	if (!wanted->capacity)
-		config.capacity = rounddown_pow_of_two(maker->size | 1);
-	do {
-		r = topic_constants(&config, ret);
-		if (r || topic_size(ret) <= maker->size)
-			return r;
-		config.capacity /= 2;
-	} while (!wanted->capacity && config.capacity >= TORC_CAPACITY_MIN);
-	return -ENOSPC;
-}
+/* ---- What it consists of ------------------------------------------------- */
 
 /* Who publishes: the driver alone, a process alone, or many of both. */
 static int topic_publishers(struct torc_topic *topic)
@@ -191,20 +85,20 @@ static int topic_memory(struct torc_topic *topic,
 	int r;
 
 	if (maker) {
-		r = torc_charge(maker->uid, topic_size(c));
+		r = torc_charge(maker->uid, torc_topic_size(c));
 		if (r)
 			return r;
-		topic->charged = topic_size(c);
+		topic->charged = torc_topic_size(c);
 	}
-	if (topic_size(c) > (u64)totalram_pages() << PAGE_SHIFT)
+	if (torc_topic_size(c) > (u64)totalram_pages() << PAGE_SHIFT)
 		return -ENOMEM;
-	r = torc_memory_alloc(&topic->memory, topic_size(c), config->memory,
+	r = torc_memory_alloc(&topic->memory, torc_topic_size(c), config->memory,
 			      config->cache, maker ? maker->address : 0);
 	if (r)
 		return r;
 	base = topic->memory.base;
 	if (config->memory == TORC_PAGES_USER)
-		memset(base, 0, topic_size(c));
+		memset(base, 0, torc_topic_size(c));
 	torc_ring_format(c, base, base + c->ring_size);
 	torc_ring_view(&topic->ring, c, base, base + c->ring_size);
 	return topic_publishers(topic);
@@ -314,16 +208,16 @@ static int topic_link(struct torc_topic *topic)
 
 	lockdep_assert_held(&torc_topics_lock);
 	list_for_each_entry(other, &topics, link)
-		if (in_the_way(topic->name, other->name))
+		if (torc_name_in_the_way(topic->name, other->name))
 			return -EEXIST;
 	minor = ida_alloc_max(&minors, torc_max_topics - 1, GFP_KERNEL);
 	if (minor < 0)
 		return minor;
 	topic->dev.devt = first_device + minor;
-	r = dev_set_name(&topic->dev, "torc!%s", topic->name);
+	/* The core makes "!" of each "/", and devtmpfs the opposite. */
+	r = dev_set_name(&topic->dev, "torc/%s", topic->name);
 	if (r)
 		return r;
-	strreplace((char *)dev_name(&topic->dev), '/', '!');
 	r = cdev_device_add(&topic->cdev, &topic->dev);
 	if (r)
 		return r;
@@ -335,18 +229,16 @@ static int topic_link(struct torc_topic *topic)
 struct torc_topic *torc_topic_new(const struct torc_topic_config *config,
 				  const struct torc_maker *maker)
 {
-	bool user = config->memory == TORC_PAGES_USER;
 	struct torc_constants_shm constants;
 	struct torc_topic *topic;
 	int r;
 
-	if (!name_is_good(config->name) || config->mode & ~0777 ||
+	if (!torc_name_is_good(config->name) || config->mode & ~0777 ||
 	    (config->cache != TORC_CACHE_WB &&
 	     config->memory != TORC_PAGES_CONTIG) ||
-	    config->cache > TORC_CACHE_UC || (user && !maker))
+	    config->cache > TORC_CACHE_UC)
 		return ERR_PTR(-EINVAL);
-	r = user ? user_constants(config, maker, &constants) :
-		   topic_constants(config, &constants);
+	r = torc_topic_constants(config, maker, &constants);
 	if (r)
 		return ERR_PTR(r);
 	topic = kvzalloc(sizeof(*topic), GFP_KERNEL_ACCOUNT);
