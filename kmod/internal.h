@@ -99,6 +99,8 @@ struct torc_own_publisher {
 struct torc_owner {
 	struct file *file;	/* NULL: nobody */
 	struct mm_struct *mm;	/* of who had it last, and did not give it back */
+	u64 stuck_at;		/* what could not be mended in this round, */
+	bool stuck;		/* if anything */
 };
 
 struct torc_topic {

@@ -45,11 +45,40 @@ static bool is_dead(void *context, u32 slot)
 	return slot < topic->owners_count && !may_live(topic, slot);
 }
 
-static void mend(struct torc_topic *topic)
+/* Is what a slot below @slot is stuck at there, too? */
+static bool is_stuck_at(const struct torc_topic *topic, u32 slot, u64 position)
+{
+	while (slot--)
+		if (topic->owners[slot].stuck &&
+		    topic->owners[slot].stuck_at == position)
+			return true;
+	return false;
+}
+
+/*
+ * Mend what the dead owner of @slot left; true if there was anything.  An attempt
+ * takes time as the square of the slots that claim the same place, so it is not made
+ * again for each of them.
+ */
+static bool mend_slot(struct torc_topic *topic, u32 slot)
 {
 	const struct torc_death death = { is_dead, topic };
-	bool again = false, mended = false;
+	struct torc_owner *owner = &topic->owners[slot];
 	u64 position;
+
+	if (torc_claim_settled(&topic->ring, slot, &position) ||
+	    is_stuck_at(topic, slot, position))
+		return false;
+	if (torc_claim_repair(&topic->ring, position, &death) > 0)
+		return true;
+	owner->stuck = true;
+	owner->stuck_at = position;
+	return false;
+}
+
+static void mend(struct torc_topic *topic)
+{
+	bool again = false, mended = false;
 	u32 i;
 
 	lockdep_assert_held(&topic->writing);
@@ -57,11 +86,11 @@ static void mend(struct torc_topic *topic)
 	if (topic->repairer || topic->ring.kind != TORC_KIND_MP)
 		return;
 	for (i = 0; i < topic->owners_count; i++) {
+		topic->owners[i].stuck = false;
 		if (may_live(topic, i))
 			again |= !topic->owners[i].file;
-		else if (!torc_claim_settled(&topic->ring, i, &position))
-			mended |= torc_claim_repair(&topic->ring, position,
-						    &death) > 0;
+		else
+			mended |= mend_slot(topic, i);
 		cond_resched();
 	}
 	if (mended) {
@@ -69,8 +98,8 @@ static void mend(struct torc_topic *topic)
 		torc_topic_wake(topic, TORC_WORD_ROOM);
 	}
 	if (again)
-		schedule_delayed_work(&topic->mending,
-				      msecs_to_jiffies(LOOK_AGAIN_MS));
+		queue_delayed_work(system_unbound_wq, &topic->mending,
+				   msecs_to_jiffies(LOOK_AGAIN_MS));
 }
 
 void torc_topic_mend_later(struct work_struct *mending)
