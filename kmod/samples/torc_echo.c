@@ -18,6 +18,10 @@ static unsigned int mode = 0600;
 module_param(mode, uint, 0444);
 MODULE_PARM_DESC(mode, "of both nodes (default 0600)");
 
+static unsigned int memory = TORC_PAGES_SHMEM;
+module_param(memory, uint, 0444);
+MODULE_PARM_DESC(memory, "of both rings: 0 shmem (default), 1 contig, 2 fault");
+
 static struct torc_topic *requests, *replies;
 static struct torc_listener *listener;
 
@@ -36,6 +40,7 @@ static int __init torc_echo_init(void)
 		.name = "echo/reply",
 		.capacity = capacity,
 		.flags = TORC_DRIVER_PUBLISHES,
+		.memory = memory,
 		.mode = mode,
 	};
 	int error;

@@ -17,6 +17,10 @@
 /* An address that nothing is mapped at. */
 #define NOWHERE ((void *)0x1000)
 
+/* Who publishes: one process, drivers, many. */
+static const uint32_t publishers[] = { 0, TORC_DRIVER_PUBLISHES,
+				       TORC_DRIVER_MANY };
+
 static int control(void)
 {
 	int fd = open(TORC_DRIVER_CONTROL, O_RDWR | O_CLOEXEC);
@@ -84,83 +88,89 @@ TEST(topics_are_not_made_of_nonsense)
 
 TEST(a_removed_topic_goes_on_for_who_has_it_open)
 {
-	struct device d;
-	struct torc_driver_name name;
-	char got[8];
+	for_each_memory(m) {
+		struct device d;
+		struct torc_driver_name name;
+		char got[8];
 
-	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_PERSISTENT, 0600);
-	memcpy(name.name, d.name, sizeof(name.name));
-	CHECK(!ioctl(d.control, TORC_IOC_REMOVE, &name));
-	CHECK_FAILS(ENOENT, ioctl(d.control, TORC_IOC_REMOVE, &name));
-	CHECK_FAILS(ENOENT, device_open(&d, O_RDWR));
-	CHECK_EQ(write(d.fd, "on", 2), 2);
-	CHECK_EQ(read(d.fd, got, sizeof(got)), 2);
-	device_end(&d);
+		device_make(&d, memories[m], TORC_DRIVER_PERSISTENT, 0600);
+		memcpy(name.name, d.name, sizeof(name.name));
+		CHECK(!ioctl(d.control, TORC_IOC_REMOVE, &name));
+		CHECK_FAILS(ENOENT, ioctl(d.control, TORC_IOC_REMOVE, &name));
+		CHECK_FAILS(ENOENT, device_open(&d, O_RDWR));
+		CHECK_EQ(write(d.fd, "on", 2), 2);
+		CHECK_EQ(read(d.fd, got, sizeof(got)), 2);
+		device_end(&d);
+	}
 }
 
 TEST(a_persistent_topic_stays_with_its_messages)
 {
-	struct device d;
-	struct torc_driver_name name;
-	char got[8];
-	int fd;
+	for_each_memory(m) {
+		struct device d;
+		struct torc_driver_name name;
+		char got[8];
+		int fd;
 
-	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_PERSISTENT, 0600);
-	CHECK_EQ(write(d.fd, "stays", 5), 5);
-	close(d.fd);
-	close(d.control);
-	d.fd = device_open(&d, O_RDONLY);
-	CHECK_EQ(read(d.fd, got, sizeof(got)), 5);
-	fd = control();
-	memcpy(name.name, d.name, sizeof(name.name));
-	CHECK(!ioctl(fd, TORC_IOC_REMOVE, &name));
-	close(fd);
-	device_end(&d);
+		device_make(&d, memories[m], TORC_DRIVER_PERSISTENT, 0600);
+		CHECK_EQ(write(d.fd, "stays", 5), 5);
+		close(d.fd);
+		close(d.control);
+		d.fd = device_open(&d, O_RDONLY);
+		CHECK_EQ(read(d.fd, got, sizeof(got)), 5);
+		fd = control();
+		memcpy(name.name, d.name, sizeof(name.name));
+		CHECK(!ioctl(fd, TORC_IOC_REMOVE, &name));
+		close(fd);
+		device_end(&d);
+	}
 }
 
 TEST(the_ioctls_of_a_node_refuse_nonsense)
 {
-	struct device d;
-	struct torc_driver_subscribe subscribe = { .reserved = { 1 } };
-	struct torc_driver_wait wait = { .word = 2 };
-	uint32_t slot;
-	int sub, writing;
+	for_each_memory(m) {
+		struct device d;
+		struct torc_driver_subscribe subscribe = { .reserved = { 1 } };
+		struct torc_driver_wait wait = { .word = 2 };
+		uint32_t slot;
+		int sub, writing;
 
-	device_make(&d, TORC_PAGES_SHMEM, 0, 0600);
-	CHECK_FAILS(EINVAL, ioctl(d.fd, TORC_IOC_SUBSCRIBE, &subscribe));
-	CHECK_FAILS(EFAULT, ioctl(d.fd, TORC_IOC_SUBSCRIBE, NOWHERE));
-	writing = device_open(&d, O_WRONLY);
-	CHECK_FAILS(EACCES, device_subscribe(writing, &slot));
-	sub = device_subscribe(d.fd, &slot);
-	CHECK(sub >= 0);
-	CHECK_FAILS(EINVAL, device_subscribe(sub, &slot));
-	CHECK_FAILS(EINVAL, ioctl(d.fd, TORC_IOC_WAIT, &wait));
-	wait = (struct torc_driver_wait){ .reserved = { 0, 1 } };
-	CHECK_FAILS(EINVAL, ioctl(d.fd, TORC_IOC_WAIT, &wait));
-	CHECK_FAILS(EFAULT, ioctl(d.fd, TORC_IOC_WAIT, NOWHERE));
-	wait = (struct torc_driver_wait){ .value = 12345 };
-	CHECK_FAILS(EAGAIN, ioctl(d.fd, TORC_IOC_WAIT, &wait));
-	wait = (struct torc_driver_wait){ .timeout_ns = 1000000 };
-	CHECK_FAILS(ETIMEDOUT, ioctl(sub, TORC_IOC_WAIT, &wait));
-	CHECK_FAILS(EINVAL, ioctl(d.fd, TORC_IOC_WAKE, 2ul));
-	CHECK(!ioctl(d.fd, TORC_IOC_WAKE, 1ul));
-	CHECK_FAILS(EBADF, ioctl(sub, TORC_IOC_EVENTFD, 999));
-	CHECK_FAILS(EINVAL, ioctl(sub, TORC_IOC_EVENTFD, d.fd));
-	CHECK(!ioctl(sub, TORC_IOC_EVENTFD, -1));
-	CHECK_FAILS(ENOTTY, ioctl(d.fd, TORC_IOC_CREATE, NOWHERE));
-	close(writing);
-	close(sub);
-	device_end(&d);
+		device_make(&d, memories[m], 0, 0600);
+		CHECK_FAILS(EINVAL, ioctl(d.fd, TORC_IOC_SUBSCRIBE, &subscribe));
+		CHECK_FAILS(EFAULT, ioctl(d.fd, TORC_IOC_SUBSCRIBE, NOWHERE));
+		writing = device_open(&d, O_WRONLY);
+		CHECK_FAILS(EACCES, device_subscribe(writing, &slot));
+		sub = device_subscribe(d.fd, &slot);
+		CHECK(sub >= 0);
+		CHECK_FAILS(EINVAL, device_subscribe(sub, &slot));
+		CHECK_FAILS(EINVAL, ioctl(d.fd, TORC_IOC_WAIT, &wait));
+		wait = (struct torc_driver_wait){ .reserved = { 0, 1 } };
+		CHECK_FAILS(EINVAL, ioctl(d.fd, TORC_IOC_WAIT, &wait));
+		CHECK_FAILS(EFAULT, ioctl(d.fd, TORC_IOC_WAIT, NOWHERE));
+		wait = (struct torc_driver_wait){ .value = 12345 };
+		CHECK_FAILS(EAGAIN, ioctl(d.fd, TORC_IOC_WAIT, &wait));
+		wait = (struct torc_driver_wait){ .timeout_ns = 1000000 };
+		CHECK_FAILS(ETIMEDOUT, ioctl(sub, TORC_IOC_WAIT, &wait));
+		CHECK_FAILS(EINVAL, ioctl(d.fd, TORC_IOC_WAKE, 2ul));
+		CHECK(!ioctl(d.fd, TORC_IOC_WAKE, 1ul));
+		CHECK_FAILS(EBADF, ioctl(sub, TORC_IOC_EVENTFD, 999));
+		CHECK_FAILS(EINVAL, ioctl(sub, TORC_IOC_EVENTFD, d.fd));
+		CHECK(!ioctl(sub, TORC_IOC_EVENTFD, -1));
+		CHECK_FAILS(ENOTTY, ioctl(d.fd, TORC_IOC_CREATE, NOWHERE));
+		close(writing);
+		close(sub);
+		device_end(&d);
+	}
 }
 
 TEST(read_and_write_move_one_message_each)
 {
-	for (unsigned int flags = 0; flags <= TORC_DRIVER_MANY; flags += 2) {
+	for (unsigned int way = 0; way < 9; way++) {
 		struct device d;
 		static char big[16384], got[16384];
 		int reading;
 
-		device_make(&d, TORC_PAGES_SHMEM, flags, 0600);
+		device_make(&d, memories[way % 3], publishers[way / 3], 0600);
 		reading = device_open(&d, O_RDONLY | O_NONBLOCK);
 		CHECK_FAILS(EAGAIN, read(reading, got, sizeof(got)));
 		CHECK_FAILS(EBADF, write(reading, "x", 1));
@@ -192,15 +202,13 @@ static void write_late(const void *context)
 {
 	const struct device *d = context;
 
-	usleep(100000);
+	usleep(50000);
 	CHECK_EQ(write(d->fd, "late", 4), 4);
 }
 
 TEST(read_poll_and_epoll_wait_for_a_message)
 {
-	static const unsigned int flags[] = { 0, TORC_DRIVER_PUBLISHES,
-					      TORC_DRIVER_MANY };
-	for (int i = 0; i < 9; i++) {
+	for (int i = 0; i < 27; i++) {
 		struct epoll_event event = { .events = EPOLLIN };
 		struct device d;
 		struct pollfd poller;
@@ -208,7 +216,7 @@ TEST(read_poll_and_epoll_wait_for_a_message)
 		pid_t pid;
 		int epoll = epoll_create1(EPOLL_CLOEXEC), reading;
 
-		device_make(&d, TORC_PAGES_SHMEM, flags[i / 3], 0600);
+		device_make(&d, memories[i / 9], publishers[i / 3 % 3], 0600);
 		reading = device_open(&d, O_RDONLY);
 		poller = (struct pollfd){ reading, POLLIN, 0 };
 		CHECK_EQ(poll(&poller, 1, 0), 0);
@@ -240,28 +248,30 @@ static struct torc_cursors_shm *words_of(const struct device *d, int sub)
 
 TEST(an_eventfd_tells_of_messages)
 {
-	struct device d;
-	struct torc_cursors_shm *words;
-	uint64_t count = 0;
-	uint32_t slot;
-	int sub, event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	for_each_memory(m) {
+		struct device d;
+		struct torc_cursors_shm *words;
+		uint64_t count = 0;
+		uint32_t slot;
+		int sub, event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 
-	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
-	sub = device_subscribe(d.fd, &slot);
-	CHECK(sub >= 0 && !ioctl(sub, TORC_IOC_EVENTFD, event));
-	words = words_of(&d, sub);
-	CHECK_EQ(write(d.fd, "x", 1), 1);
-	CHECK_FAILS(EAGAIN, read(event, &count, sizeof(count)));
-	words->data_word = 3;
-	CHECK_EQ(write(d.fd, "x", 1), 1);
-	CHECK_EQ(read(event, &count, sizeof(count)), sizeof(count));
-	CHECK_EQ(words->data_word, 2);
-	/* A closed subscription's is let go. */
-	munmap(words, PAGE);
-	close(sub);
-	close(event);
-	CHECK_EQ(write(d.fd, "x", 1), 1);
-	device_end(&d);
+		device_make(&d, memories[m], TORC_DRIVER_PUBLISHES, 0600);
+		sub = device_subscribe(d.fd, &slot);
+		CHECK(sub >= 0 && !ioctl(sub, TORC_IOC_EVENTFD, event));
+		words = words_of(&d, sub);
+		CHECK_EQ(write(d.fd, "x", 1), 1);
+		CHECK_FAILS(EAGAIN, read(event, &count, sizeof(count)));
+		words->data_word = 3;
+		CHECK_EQ(write(d.fd, "x", 1), 1);
+		CHECK_EQ(read(event, &count, sizeof(count)), sizeof(count));
+		CHECK_EQ(words->data_word, 2);
+		/* A closed subscription's is let go. */
+		munmap(words, PAGE);
+		close(sub);
+		close(event);
+		CHECK_EQ(write(d.fd, "x", 1), 1);
+		device_end(&d);
+	}
 }
 
 static volatile sig_atomic_t signals;
@@ -289,14 +299,15 @@ TEST(sigio_tells_of_messages)
 	device_end(&d);
 }
 
-TEST(sigio_comes_after_a_read_that_found_nothing)
+static void sigio_after_reads(uint32_t memory, uint32_t flags)
 {
 	struct device d;
 	char got[8];
 	int writer;
 
 	signal(SIGIO, count_signal);
-	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
+	signals = 0;
+	device_make(&d, memory, flags, 0600);
 	writer = device_open(&d, O_WRONLY);
 	CHECK(!fcntl(d.fd, F_SETOWN, getpid()) &&
 	      !fcntl(d.fd, F_SETFL, O_RDWR | O_ASYNC | O_NONBLOCK));
@@ -312,6 +323,12 @@ TEST(sigio_comes_after_a_read_that_found_nothing)
 	}
 	close(writer);
 	device_end(&d);
+}
+
+TEST(sigio_comes_after_a_read_that_found_nothing)
+{
+	for (int i = 0; i < 9; i++)
+		sigio_after_reads(memories[i % 3], publishers[i / 3]);
 }
 
 static void read_for_ever(const void *context)
@@ -355,25 +372,27 @@ static int messages_without_room(int fd)
 
 TEST(what_was_written_beside_the_words_ends_with_its_writer)
 {
-	struct torc_subscriber_slot_shm *nobodys;
-	struct torc_cursors_shm *words;
-	struct device d;
-	uint32_t slot;
-	int sub;
+	for_each_memory(m) {
+		struct torc_subscriber_slot_shm *nobodys;
+		struct torc_cursors_shm *words;
+		struct device d;
+		uint32_t slot;
+		int sub;
 
-	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
-	CHECK(!fcntl(d.fd, F_SETFL, O_RDWR | O_NONBLOCK));
-	sub = device_subscribe(d.fd, &slot);
-	CHECK(sub >= 0);
-	words = words_of(&d, sub);
-	nobodys = (void *)((unsigned char *)words + TORC_CURSORS_SLOTS);
-	nobodys->cursor = 0;
-	nobodys->state = TORC_SUBSCRIBER_LOSSLESS;
-	CHECK(messages_without_room(d.fd) > 0);
-	munmap(words, PAGE);
-	close(sub);
-	CHECK_EQ(messages_without_room(d.fd), 0);
-	device_end(&d);
+		device_make(&d, memories[m], TORC_DRIVER_PUBLISHES, 0600);
+		CHECK(!fcntl(d.fd, F_SETFL, O_RDWR | O_NONBLOCK));
+		sub = device_subscribe(d.fd, &slot);
+		CHECK(sub >= 0);
+		words = words_of(&d, sub);
+		nobodys = (void *)((unsigned char *)words + TORC_CURSORS_SLOTS);
+		nobodys->cursor = 0;
+		nobodys->state = TORC_SUBSCRIBER_LOSSLESS;
+		CHECK(messages_without_room(d.fd) > 0);
+		munmap(words, PAGE);
+		close(sub);
+		CHECK_EQ(messages_without_room(d.fd), 0);
+		device_end(&d);
+	}
 }
 
 static void kill_while_reading(const void *context)

@@ -34,14 +34,19 @@ void device_make(struct device *device, uint32_t memory, uint32_t flags,
 void device_make_as(struct device *device,
 		    const struct torc_driver_create *request)
 {
-	void *constants;
-
 	memcpy(device->name, request->name, sizeof(device->name));
 	snprintf(device->path, sizeof(device->path), "%s%s", TORC_DRIVER_FOLDER,
 		 request->name);
 	device->control = open(TORC_DRIVER_CONTROL, O_RDWR | O_CLOEXEC);
 	CHECK(device->control >= 0);
 	CHECK(!ioctl(device->control, TORC_IOC_CREATE, request));
+	device_attach(device);
+}
+
+void device_attach(struct device *device)
+{
+	void *constants;
+
 	device->fd = device_open(device, O_RDWR);
 	CHECK(device->fd >= 0);
 	constants = device_map(device->fd, 0, PAGE, PROT_READ);

@@ -16,6 +16,10 @@ static const enum torc_driver_memory memories[] = {
 	TORC_PAGES_SHMEM, TORC_PAGES_CONTIG, TORC_PAGES_FAULT,
 };
 
+#define for_each_memory(m)                                                    \
+	for (unsigned int m = 0; m < sizeof(memories) / sizeof(memories[0]);  \
+	     m++)
+
 /* A topic: the node's descriptor, its constants, its maker. */
 struct device {
 	char name[TORC_DRIVER_NAME_MAX];
@@ -31,6 +35,8 @@ void device_make(struct device *device, uint32_t memory, uint32_t flags,
 		 uint32_t mode);
 void device_make_as(struct device *device,
 		    const struct torc_driver_create *request);
+/* Open what a driver made, by its path. */
+void device_attach(struct device *device);
 int device_open(const struct device *device, int flags);
 /* Close it and see it gone. */
 void device_end(struct device *device);

@@ -62,6 +62,18 @@ int child_end(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
+void shell(const char *format, ...)
+{
+	char command[256];
+	va_list arguments;
+
+	va_start(arguments, format);
+	CHECK(vsnprintf(command, sizeof(command), format, arguments) <
+	      (int)sizeof(command));
+	va_end(arguments);
+	CHECK_EQ(system(command), 0);
+}
+
 void child_stops(pid_t pid)
 {
 	int status;

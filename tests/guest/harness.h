@@ -71,6 +71,9 @@ pid_t child_start(void (*body)(const void *context), const void *context);
 /* Its exit status, or -signal. */
 int child_end(pid_t pid);
 
+/* Run a command, which must succeed. */
+void shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* Wait until it is stopped by a signal. */
 void child_stops(pid_t pid);
 

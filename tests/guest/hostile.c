@@ -132,7 +132,7 @@ TEST(a_publisher_may_write_nonsense_everywhere)
 	uint64_t state = seed();
 	uint64_t ns = harness_seconds(1, 10) * 1000000000ull;
 
-	for (unsigned int m = 0; m < 3; m++) {
+	for_each_memory(m) {
 		for (uint32_t flags = 0; flags <= TORC_DRIVER_MANY; flags += 4) {
 			struct device d;
 
@@ -149,7 +149,7 @@ TEST(a_subscriber_may_write_nonsense_to_its_pages)
 	uint64_t state = seed();
 	uint64_t ns = harness_seconds(1, 20) * 1000000000ull;
 
-	for (unsigned int m = 0; m < 3; m++) {
+	for_each_memory(m) {
 		struct device d;
 		struct area areas[2] = { { NULL, PAGE }, { NULL, PAGE } };
 		char sent[512], got[512];
@@ -192,6 +192,142 @@ TEST(a_subscriber_may_write_nonsense_to_its_pages)
 		device_end(&d);
 		works(memories[m]);
 	}
+}
+
+/* A driver that listens, while what it listens to is anything. */
+TEST(a_publisher_may_write_nonsense_to_a_driver_that_listens)
+{
+	uint64_t state = seed();
+	uint64_t ns = harness_seconds(1, 20) * 1000000000ull;
+
+	for_each_memory(m) {
+		struct device d = { .name = "echo/request", .control = -1 };
+		const char *load = "insmod $TORC_MODULES/torc_echo.ko";
+		char got[8];
+		int reply;
+
+		shell("%s memory=%u", load, memories[m]);
+		snprintf(d.path, sizeof(d.path), "/dev/torc/%s", d.name);
+		device_attach(&d);
+		scribble_as_publisher(&d, &state, now_ns() + ns);
+		close(d.fd);
+		/* It ends as ever, and works when it begins anew. */
+		shell("rmmod torc_echo");
+		shell("%s memory=%u", load, memories[m]);
+		device_attach(&d);
+		reply = open("/dev/torc/echo/reply", O_RDONLY | O_CLOEXEC);
+		CHECK(reply >= 0);
+		CHECK_EQ(write(d.fd, "works", 5), 5);
+		CHECK_EQ(read(reply, got, sizeof(got)), 5);
+		close(d.fd);
+		close(reply);
+		shell("rmmod torc_echo");
+	}
+}
+
+/* ---- Words that never stand still ---------------------------------------- */
+
+#define LETTERS 300
+
+static void flip_words(const void *context)
+{
+	struct torc_cursors_shm *words = (void *)(uintptr_t)context;
+
+	for (uint32_t i = 0;; i++) {
+		__atomic_store_n(&words->data_word, i, __ATOMIC_RELAXED);
+		__atomic_store_n(&words->room_word, i, __ATOMIC_RELAXED);
+	}
+}
+
+static void write_letters(const void *context)
+{
+	const struct device *d = context;
+
+	for (int i = 0; i < LETTERS; i++) {
+		if (i % 16 == 0)
+			usleep(1000);
+		CHECK_EQ(write(d->fd, &i, sizeof(i)), sizeof(i));
+	}
+}
+
+TEST(words_that_change_all_the_time_keep_nobody_from_going_on)
+{
+	for_each_memory(m) {
+		struct torc_driver_wait wait = { .timeout_ns = 100000 };
+		void *words;
+		struct device d;
+		struct pollfd poller;
+		pid_t flipper, writer;
+		int reader, number;
+
+		device_make(&d, memories[m], TORC_DRIVER_MANY, 0600);
+		words = device_map(d.fd, d.constants.ring_size, PAGE,
+				   PROT_READ | PROT_WRITE);
+		CHECK(words != MAP_FAILED);
+		reader = device_open(&d, O_RDONLY);
+		flipper = child_start(flip_words, words);
+		writer = child_start(write_letters, &d);
+		poller = (struct pollfd){ reader, POLLIN, 0 };
+		for (int i = 0; i < LETTERS; i++) {
+			if (i % 4 == 0)
+				poll(&poller, 1, 1);
+			if (i % 4 == 1)
+				ioctl(reader, TORC_IOC_WAIT, &wait);
+			CHECK_EQ(read(reader, &number, sizeof(number)),
+				 sizeof(number));
+			CHECK_EQ(number, i);
+		}
+		CHECK_EQ(child_end(writer), 0);
+		kill(flipper, SIGKILL);
+		CHECK_EQ(child_end(flipper), -SIGKILL);
+		munmap(words, PAGE);
+		close(reader);
+		device_end(&d);
+	}
+}
+
+/* ---- Claims of the dead that cannot be mended ----------------------------- */
+
+/*
+ * All slots claim the same place, each less than that before it, and no claim ends
+ * where a record begins: then each look at one takes as long as it can.
+ */
+static void claim_in_vain(const struct device *d)
+{
+	uint64_t publishing = d->constants.publishing_offset;
+	uint64_t size = d->constants.ring_size - publishing;
+	struct torc_publishing_shm *shm =
+		device_map(d->fd, publishing, size, PROT_READ | PROT_WRITE);
+	struct torc_publisher_slot_shm *slots = (void *)(shm + 1);
+
+	CHECK(shm != MAP_FAILED);
+	shm->tail += d->constants.capacity / 2;
+	for (uint32_t i = 0; i < d->constants.publishers; i++) {
+		slots[i].claim_position = 0;
+		slots[i].claim_length = (d->constants.publishers - i) * 32;
+	}
+	munmap(shm, size);
+}
+
+TEST(claims_that_cannot_be_mended_are_given_up_soon)
+{
+	struct torc_driver_create request =
+		device_request(TORC_PAGES_SHMEM, TORC_DRIVER_MANY);
+	struct flock lock = { .l_type = F_WRLCK,
+			      .l_start = (off_t)TORC_LOCK_PUBLISHER,
+			      .l_len = 1 };
+	struct device d;
+
+	request.publishers = 900;
+	device_make_as(&d, &request);
+	for (int i = 0; i < 10; i++) {
+		int locks = device_open(&d, O_RDWR);
+
+		CHECK(locks >= 0 && !fcntl(locks, F_OFD_SETLK, &lock));
+		claim_in_vain(&d);
+		close(locks);
+	}
+	device_end(&d);
 }
 
 /* ---- Random calls -------------------------------------------------------- */
@@ -413,7 +549,7 @@ TEST(random_calls_by_four_threads_hurt_nobody)
 	const char *seconds = getenv("TORC_CALLS_S");
 	uint64_t ns = (seconds ? strtoull(seconds, NULL, 0) : 6) * 1000000000 / 3;
 
-	for (unsigned int m = 0; m < 3; m++) {
+	for_each_memory(m) {
 		device_make(&fuzzing.device, memories[m],
 			    m == 1 ? TORC_DRIVER_MANY : 0, 0600);
 		fuzzing.seed += 2 * FUZZERS;

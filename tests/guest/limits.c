@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -273,4 +274,66 @@ TEST(a_topic_that_could_not_be_made_does_not_count)
 	close(fd);
 	CHECK_EQ(take_all(fds), count);
 	let_others(false);
+}
+
+/* ---- Control groups ------------------------------------------------------ */
+
+#define GROUPS "/tmp/torc-groups"
+#define GROUP GROUPS "/torc-test"
+#define MIB (1l << 20)
+
+static bool tell_group(const char *file, const char *what)
+{
+	int fd = open(file, O_WRONLY | O_CLOEXEC);
+	bool told = fd >= 0 &&
+		    write(fd, what, strlen(what)) == (ssize_t)strlen(what);
+
+	close(fd);
+	return told;
+}
+
+static long groups_memory(void)
+{
+	FILE *file = fopen(GROUP "/memory.current", "re");
+	long bytes = -1;
+
+	CHECK(file && fscanf(file, "%ld", &bytes) == 1);
+	fclose(file);
+	return bytes;
+}
+
+static void make_in_group(const void *context)
+{
+	const struct torc_driver_create *request = context;
+	struct device d;
+
+	CHECK(tell_group(GROUP "/cgroup.procs", "0"));
+	device_make_as(&d, request);
+	raise(SIGSTOP);
+}
+
+TEST(memory_counts_against_the_makers_control_group_and_is_given_back)
+{
+	mkdir(GROUPS, 0700);
+	if (mount("none", GROUPS, "cgroup2", 0, NULL) ||
+	    !tell_group(GROUPS "/cgroup.subtree_control", "+memory"))
+		harness_skip("there are no control groups for memory");
+	CHECK(!mkdir(GROUP, 0700));
+	for_each_memory(m) {
+		struct torc_driver_create request =
+			device_request(memories[m], 0);
+		pid_t pid;
+
+		request.capacity = 2 * MIB;
+		pid = child_start(make_in_group, &request);
+		child_stops(pid);
+		CHECK(groups_memory() >= 2 * MIB);
+		kill(pid, SIGKILL);
+		CHECK_EQ(child_end(pid), -SIGKILL);
+		/* Each processor keeps some of what was uncharged. */
+		while (groups_memory() >= MIB)
+			usleep(1000);
+	}
+	CHECK(!rmdir(GROUP));
+	CHECK(!umount(GROUPS));
 }

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Goal: processes exchange messages over the driver's topics as they do over any
- * other: every byte, order, exact losses, waking, whatever holds the memory.
- * Method: libtorc with dev: addresses, one pass per way to hold the memory.
+ * other, and with a driver: every byte, order, exact losses, waking, whatever holds
+ * the memory.
+ * Method: libtorc with dev: addresses, one pass per way to hold the memory; the
+ * driver is torc_echo.
  */
+#include "device.h"
 #include "topics.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -260,4 +264,95 @@ TEST(a_publisher_sleeps_until_there_is_room)
 		torc_pub_close(pub);
 		topic_destroy(topic, address);
 	}
+}
+
+/* ---- With a driver ------------------------------------------------------- */
+
+#define AT_ONCE 20u
+
+/* A publisher of requests and a subscriber to the answers. */
+struct echo {
+	struct torc_publisher *pub;
+	struct torc_subscriber *sub;
+};
+
+static struct echo echo_open(unsigned int memory)
+{
+	struct torc_topic *requests, *replies;
+	struct echo echo;
+
+	shell("insmod $TORC_MODULES/torc_echo.ko capacity=65536 memory=%u",
+	      memory);
+	requests = topic_open("dev:echo/request", 0);
+	replies = topic_open("dev:echo/reply", 0);
+	echo.pub = pub_open(requests, TORC_FULL_WAIT);
+	echo.sub = sub_open(replies, 0);
+	torc_topic_close(requests);
+	torc_topic_close(replies);
+	return echo;
+}
+
+static void echo_close(struct echo echo)
+{
+	torc_pub_close(echo.pub);
+	torc_sub_close(echo.sub);
+	shell("rmmod torc_echo");
+}
+
+TEST(a_driver_gets_each_message_and_answers_it)
+{
+	for_each_memory(m) {
+		struct echo echo = echo_open(memories[m]);
+
+		for (uint32_t i = 0; i < MESSAGES; i++) {
+			publish_stamped(echo.pub, 0, i);
+			if (i % AT_ONCE != AT_ONCE - 1)
+				continue;
+			for (uint32_t n = i + 1 - AT_ONCE; n <= i; n++)
+				CHECK_EQ(receive_stamped(echo.sub).number, n);
+		}
+		CHECK_EQ(torc_sub_lost(echo.sub), 0);
+		echo_close(echo);
+	}
+}
+
+static unsigned long dropped(void)
+{
+	FILE *file = fopen("/sys/kernel/debug/torc/echo:reply", "re");
+	unsigned long count = 0;
+	char line[100];
+
+	CHECK(file);
+	while (fgets(line, sizeof(line), file))
+		sscanf(line, "dropped %lu", &count);
+	fclose(file);
+	return count;
+}
+
+TEST(what_a_driver_drops_is_counted_and_traced)
+{
+	static const char *const events[] = { "publish", "drop", "wake" };
+	struct echo echo;
+	uint32_t received = 0;
+
+	if (access("/sys/kernel/tracing/events/torc", F_OK))
+		harness_skip("this kernel has no tracing");
+	shell("echo >/sys/kernel/tracing/trace && "
+	      "echo 1 >/sys/kernel/tracing/events/torc/enable");
+	echo = echo_open(TORC_PAGES_SHMEM);
+	/* Its ring is full at last, because nobody reads. */
+	for (uint32_t i = 0; i < MESSAGES; i++)
+		publish_stamped(echo.pub, 0, i);
+	do
+		for (struct stamp stamp;
+		     receive_stamped_if_any(echo.sub, &stamp);)
+			received++;
+	while (received + dropped() < MESSAGES);
+	CHECK(received > 0 && dropped() > 0);
+	CHECK_EQ(received + dropped(), MESSAGES);
+	shell("echo 0 >/sys/kernel/tracing/events/torc/enable");
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		shell("grep -q 'torc_%s: echo/re' /sys/kernel/tracing/trace",
+		      events[i]);
+	echo_close(echo);
 }

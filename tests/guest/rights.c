@@ -15,10 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define for_each_memory(m)                                                    \
-	for (unsigned int m = 0; m < sizeof(memories) / sizeof(memories[0]);  \
-	     m++)
-
 #define READ PROT_READ
 #define WRITE (PROT_READ | PROT_WRITE)
 
@@ -99,6 +95,40 @@ TEST(a_subscription_may_write_the_words_and_its_own_slot_only)
 		close(fd);
 		close(fd2);
 		device_end(&d);
+	}
+}
+
+TEST(a_subscriptions_mappings_stay_as_they_are)
+{
+	for_each_memory(m) {
+		struct device d;
+		uint64_t ring, own;
+		uint32_t slot;
+		char *at;
+		int fd;
+
+		device_make(&d, memories[m], TORC_DRIVER_PUBLISHES, 0600);
+		ring = d.constants.ring_size;
+		fd = device_subscribe(d.fd, &slot);
+		CHECK(fd >= 0);
+		own = ring + slot * PAGE;
+		CHECK_FAILS(EACCES, device_map(fd, own, 2 * PAGE, WRITE));
+		CHECK_FAILS(EACCES, device_map(fd, own - PAGE, 2 * PAGE, WRITE));
+		CHECK_FAILS(EINVAL, mmap(NULL, PAGE, WRITE, MAP_PRIVATE, fd,
+					 (off_t)own));
+		/* From its own slot to another's it does not grow or go. */
+		at = device_map(fd, own, PAGE, WRITE);
+		CHECK(at != MAP_FAILED);
+		CHECK_FAILS(EACCES, mprotect(at, PAGE, WRITE | PROT_EXEC));
+		CHECK_FAILS(EFAULT, mremap(at, PAGE, 2 * PAGE, MREMAP_MAYMOVE));
+		CHECK_EQ(syscall(SYS_remap_file_pages, at, PAGE, 0,
+				 d.constants.data_offset / PAGE, 0), -1);
+		/* What was mapped to be read is not written. */
+		at = device_map(fd, own, PAGE, READ);
+		CHECK(at != MAP_FAILED);
+		CHECK_FAILS(EACCES, mprotect(at, PAGE, WRITE));
+		CHECK(writing_kills(at));
+		close(fd);
 	}
 }
 
@@ -246,18 +276,20 @@ static void subscribe_as_nobody(const void *context)
 
 TEST(another_user_has_what_the_mode_gives_it)
 {
-	struct device d;
-	struct second_user user = { &d, -1 };
+	for_each_memory(m) {
+		struct device d;
+		struct second_user user = { &d, -1 };
 
-	device_make(&d, TORC_PAGES_SHMEM, 0, 0600);
-	user.reading_fd = device_open(&d, O_RDONLY);
-	CHECK_EQ(child_end(child_start(as_nobody, &user)), 0);
-	close(user.reading_fd);
-	device_end(&d);
+		device_make(&d, memories[m], 0, 0600);
+		user.reading_fd = device_open(&d, O_RDONLY);
+		CHECK_EQ(child_end(child_start(as_nobody, &user)), 0);
+		close(user.reading_fd);
+		device_end(&d);
 
-	device_make(&d, TORC_PAGES_SHMEM, 0, 0644);
-	CHECK_EQ(child_end(child_start(subscribe_as_nobody, &d)), 0);
-	device_end(&d);
+		device_make(&d, memories[m], 0, 0644);
+		CHECK_EQ(child_end(child_start(subscribe_as_nobody, &d)), 0);
+		device_end(&d);
+	}
 }
 
 /* A child keeps the ring it inherits, and loses a subscription's pages. */
@@ -273,45 +305,53 @@ static void look_at_inherited(const void *context)
 
 TEST(a_forked_child_does_not_keep_its_parents_slot)
 {
-	struct device d;
-	void *pages[2];
-	uint32_t slot;
-	int fd;
+	for_each_memory(m) {
+		struct device d;
+		void *pages[2];
+		uint32_t slot;
+		int fd;
 
-	device_make(&d, TORC_PAGES_SHMEM, 0, 0600);
-	fd = device_subscribe(d.fd, &slot);
-	pages[0] = device_map(d.fd, 0, PAGE, READ);
-	pages[1] = device_map(fd, d.constants.ring_size + slot * PAGE, PAGE,
-			      WRITE);
-	CHECK(pages[0] != MAP_FAILED && pages[1] != MAP_FAILED);
-	CHECK_EQ(child_end(child_start(look_at_inherited, pages)), 0);
+		device_make(&d, memories[m], 0, 0600);
+		fd = device_subscribe(d.fd, &slot);
+		pages[0] = device_map(d.fd, 0, PAGE, READ);
+		pages[1] = device_map(fd, d.constants.ring_size + slot * PAGE, PAGE,
+				      WRITE);
+		CHECK(pages[0] != MAP_FAILED && pages[1] != MAP_FAILED);
+		CHECK_EQ(child_end(child_start(look_at_inherited, pages)), 0);
+		munmap(pages[0], PAGE);
+		munmap(pages[1], PAGE);
+		close(fd);
+		device_end(&d);
+	}
 }
 
 TEST(a_slot_is_free_again_when_its_owner_is_killed)
 {
-	struct device d;
-	uint32_t slot;
-	int fds[TORC_SUBSCRIBERS_MAX], count = 0, status;
-	pid_t pid;
+	for_each_memory(m) {
+		struct device d;
+		uint32_t slot;
+		int fds[TORC_SUBSCRIBERS_MAX], count = 0, status;
+		pid_t pid;
 
-	device_make(&d, TORC_PAGES_SHMEM, 0, 0600);
-	while ((fds[count] = device_subscribe(d.fd, &slot)) >= 0)
-		count++;
-	CHECK_EQ(errno, EUSERS);
-	CHECK(count >= 16);
-	close(fds[--count]);
-	pid = fork();
-	if (!pid) {
-		device_subscribe(d.fd, &slot);
-		device_map(d.fd, 0, PAGE, READ);
-		kill(getpid(), SIGKILL);
+		device_make(&d, memories[m], 0, 0600);
+		while ((fds[count] = device_subscribe(d.fd, &slot)) >= 0)
+			count++;
+		CHECK_EQ(errno, EUSERS);
+		CHECK(count >= 16);
+		close(fds[--count]);
+		pid = fork();
+		if (!pid) {
+			device_subscribe(d.fd, &slot);
+			device_map(d.fd, 0, PAGE, READ);
+			kill(getpid(), SIGKILL);
+		}
+		CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+		fds[count] = device_subscribe(d.fd, &slot);
+		CHECK(fds[count] >= 0);
+		while (count >= 0)
+			close(fds[count--]);
+		device_end(&d);
 	}
-	CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
-	fds[count] = device_subscribe(d.fd, &slot);
-	CHECK(fds[count] >= 0);
-	while (count >= 0)
-		close(fds[count--]);
-	device_end(&d);
 }
 
 TEST(the_module_is_not_unloaded_while_anything_is_mapped)

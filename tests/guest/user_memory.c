@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -172,14 +173,6 @@ TEST(publishes_into_a_tmpfs_file)
 	driver_publishes_into(memory_new(MAP_SHARED, fd));
 }
 
-static void shell(const char *begin, const char *end)
-{
-	char command[256];
-
-	snprintf(command, sizeof(command), "%s%s", begin, end);
-	CHECK_EQ(system(command), 0);
-}
-
 TEST(publishes_into_it_from_a_hard_interrupt)
 {
 	unsigned char *memory = memory_private();
@@ -190,7 +183,7 @@ TEST(publishes_into_it_from_a_hard_interrupt)
 
 	CHECK_EQ(create(control, topic_name(), memory, SIZE), 0);
 	consumer_join(&consumer, memory);
-	shell("insmod $TORC_MODULES/torc_tick.ko into=", topic_name());
+	shell("insmod $TORC_MODULES/torc_tick.ko into=%s", topic_name());
 	for (uint64_t i = 0; i < 200; i++) {
 		while (torc_consumer_receive(&consumer, tick, sizeof(tick),
 					     &message) == -EAGAIN)
@@ -200,12 +193,13 @@ TEST(publishes_into_it_from_a_hard_interrupt)
 	/* It lasts for as long as the driver wants it. */
 	close(control);
 	CHECK(locked_kib() > 0);
-	shell("rmmod ", "torc_tick");
+	shell("rmmod torc_tick");
 	CHECK_EQ(locked_kib(), 0);
 }
 
 TEST(others_read_but_do_not_map_it)
 {
+	struct torc_driver_subscribe subscribe = { .slot = 0 };
 	unsigned char *memory = memory_private();
 	int control = control_open(), node;
 	struct letter letter;
@@ -217,6 +211,9 @@ TEST(others_read_but_do_not_map_it)
 	CHECK_EQ(letter.number, 7);
 	CHECK_FAILS(ENODEV, (intptr_t)mmap(NULL, 4096, PROT_READ, MAP_SHARED,
 					   node, 0));
+	CHECK(!ioctl(node, TORC_IOC_SUBSCRIBE, &subscribe));
+	CHECK_FAILS(ENODEV, (intptr_t)mmap(NULL, 4096, PROT_READ, MAP_SHARED,
+					   subscribe.fd, 0));
 }
 
 /* ---- What is refused ----------------------------------------------------- */
@@ -273,6 +270,56 @@ TEST(gives_it_back_when_control_closes)
 	CHECK(locked_kib() > (long)(SIZE >> 11));
 	close(control);
 	CHECK_EQ(locked_kib(), 0);
+}
+
+TEST(the_module_is_not_unloaded_while_memory_is_pinned)
+{
+	int control = control_open();
+
+	CHECK_EQ(create(control, topic_name(), memory_private(), SIZE), 0);
+	CHECK_FAILS(EAGAIN, syscall(SYS_delete_module, "torc", O_NONBLOCK));
+	close(control);
+}
+
+/* Pages pinned for long by all of the system since it started, less the unpinned. */
+static long long pinned_pages(void)
+{
+	long long acquired = -1, released = -1;
+	char line[128];
+	FILE *vmstat;
+	int refresh = open("/proc/sys/vm/stat_refresh", O_WRONLY);
+
+	/* Each processor counts for itself, and tells it now and then. */
+	CHECK_EQ(write(refresh, "1", 1), 1);
+	close(refresh);
+	vmstat = fopen("/proc/vmstat", "re");
+	CHECK(vmstat);
+	while (fgets(line, sizeof(line), vmstat)) {
+		sscanf(line, "nr_foll_pin_acquired %lld", &acquired);
+		sscanf(line, "nr_foll_pin_released %lld", &released);
+	}
+	fclose(vmstat);
+	CHECK(acquired >= 0 && released >= 0);
+	return acquired - released;
+}
+
+static void pin_and_exit(const void *name)
+{
+	CHECK_EQ(create(control_open(), name, memory_private(), SIZE), 0);
+}
+
+TEST(no_page_stays_pinned_when_processes_end)
+{
+	long long before = pinned_pages();
+	int control = control_open();
+
+	CHECK_EQ(create(control, topic_name(), memory_private(), SIZE), 0);
+	CHECK(pinned_pages() > before);
+	close(control);
+	CHECK_EQ(pinned_pages(), before);
+	for (int i = 0; i < 10; i++)
+		CHECK_EQ(child_end(child_start(pin_and_exit, topic_name())), 0);
+	CHECK_EQ(pinned_pages(), before);
 }
 
 static void own_until_killed(const void *name)
