@@ -116,7 +116,7 @@ static int wait_for_message(struct torc_open *open)
 	left = wait_event_interruptible_timeout(
 		sleepers->queue, atomic64_read(&sleepers->wakes) != wakes,
 		msecs_to_jiffies(10) + 1);
-	return left < 0 ? left : 0;
+	return min(left, 0L);
 }
 
 /* The length of a message that is not empty, or an error. */
