@@ -3,8 +3,8 @@
  * What the system refuses.  A child uses a topic from its making to its end under
  * ptrace, and its parent lets the n-th system call fail, for every n: the library
  * returns an error that torc_errmsg() explains, goes on or undoes what it began, and
- * keeps no descriptor, no mapping, no memory and no file.  The same for each allocation of
- * memory, for limits of the process, and for signals that come all the time.
+ * keeps no descriptor, no mapping, no memory and no file.  The same for each
+ * allocation, for limits of the process, and for signals that come all the time.
  */
 #include "fixture.h"
 

@@ -270,6 +270,61 @@ Test(intruder, a_subscribers_locks_do_not_stop_publishers)
 	}
 }
 
+/* Joins, reads one message, and nothing more until the owner is through. */
+static int be_evicted(void *context)
+{
+	struct torc_subscriber *sub;
+	struct torc_message message;
+	struct torc_topic *topic;
+	uint64_t data;
+
+	(void)context;
+	NEEDS(!torc_topic_open(NULL, "t", NULL, &topic));
+	NEEDS(!torc_sub_open(topic, NULL, &sub));
+	tell(1);
+	NEEDS(!torc_sub_wait(sub, -1));
+	NEEDS(!torc_sub_receive(sub, &data, sizeof(data), &message));
+	NEEDS(data == 0);
+	tell(2);
+	await(3);
+	NEEDS(torc_sub_receive(sub, &data, sizeof(data), &message) == -ESTALE);
+	/* And told how much it missed; who joins anew goes on. */
+	NEEDS(torc_sub_lost(sub) > 0);
+	torc_sub_close(sub);
+	NEEDS(!torc_sub_open(topic, NULL, &sub));
+	torc_sub_close(sub);
+	torc_topic_close(topic);
+	return 0;
+}
+
+Test(intruder, who_does_not_read_is_evicted_and_told)
+{
+	struct torc_pub_options options = { .full = TORC_FULL_EVICT };
+
+	for (unsigned int many = 0; many < 2; many++) {
+		struct torc_topic *topic = make_topic("t", many * TORC_MANY,
+						      0644, 0666);
+		struct torc_pub_stats stats;
+		struct torc_publisher *pub;
+		pid_t other;
+
+		MUST(torc_pub_open(topic, &options, &pub));
+		tell(0);
+		other = other_start(be_evicted, NULL);
+		await(1);
+		for (uint64_t i = 0; i < 1000; i++) {
+			MUST(torc_pub_publish(pub, &i, sizeof(i)));
+			await(2);
+		}
+		torc_pub_get_stats(pub, &stats);
+		cr_expect_eq(stats.evicted, 1u);
+		tell(3);
+		cr_expect_eq(child_end(other), 0);
+		torc_pub_close(pub);
+		torc_topic_close(topic);
+	}
+}
+
 static unsigned char *map_cursors(size_t *ret_size)
 {
 	char path[PATH_MAX];
