@@ -33,8 +33,8 @@ void model_fence_acquire(void);
 #define torc_cas_relaxed(p, old, desired) \
 	model_cas((p), (old), (desired), sizeof(*(p)), false)
 #define torc_racy_load(p) torc_load_acquire(p)
-#define torc_racy_copy(to, from, size) \
-	(model_copy((to), (from), (size)), model_fence_acquire())
+/* Without a fence of its own: the caller's has to do, as for who reads in place. */
+#define torc_racy_copy(to, from, size) model_copy((to), (from), (size))
 #define torc_copy(to, from, size) model_copy((to), (from), (size))
 #define torc_copy_short(to, from, size) model_copy((to), (from), (size))
 #define torc_copy_payload(to, from, size) model_copy((to), (from), (size))

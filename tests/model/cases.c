@@ -316,7 +316,7 @@ const struct model_case cases[] = {
 	{ "mp_mend", set_mp_mend, { mend_first, mp_second, listen_first },
 	  judge_lossless, .variants = 1, .weak = 1 },
 	{ "mp_join", set_mp_join, { mp_first, join_and_listen },
-	  judge_joiner, .variants = 4, .weak = 1 },
+	  judge_joiner, .variants = 4, .weak = 2 },
 	{ "mp_sleep", set_mp_sleep, { mp_first, mp_second, listen_asleep },
 	  judge_lossless, .variants = 2, .weak = 1 },
 	{ "room_sleep", set_room_sleep, { sp_publish_asleep, listen_and_wake },

@@ -63,6 +63,12 @@ static void step_drained(void)
 	step();
 	current->drains = false;
 	buffer_settle(current);
+}
+
+/* One that begins, and has a full fence, when they are. */
+static void step_fenced(void)
+{
+	step_drained();
 	snapshot_drop(current);
 }
 
@@ -396,7 +402,7 @@ bool model_trylock(unsigned int lock)
 	uint32_t self = thread_index(current) + 1;
 	bool won;
 
-	step_drained();
+	step_fenced();
 	won = !world.locks[lock] || world.locks[lock] == self;
 	if (won)
 		world.locks[lock] = self;
@@ -407,7 +413,7 @@ bool model_trylock(unsigned int lock)
 
 void model_unlock(unsigned int lock)
 {
-	step_drained();
+	step_fenced();
 	if (world.locks[lock] != thread_index(current) + 1)
 		return;
 	world.locks[lock] = 0;
@@ -425,7 +431,7 @@ static long model_membarrier(int command)
 	}
 	if (command != MEMBARRIER_CMD_GLOBAL_EXPEDITED || !current)
 		return 0;
-	step_drained();
+	step_fenced();
 	/* Each other thread passes a barrier between now and the end. */
 	for (uint32_t i = 0; i < world.count; i++)
 		if (world.threads[i].waiting || world.threads[i].snapshot.taken)
@@ -439,7 +445,7 @@ static long model_futex(uint32_t *word, int operation, uint32_t value)
 {
 	uint32_t found;
 
-	step_drained();
+	step_fenced();
 	if (operation == FUTEX_WAKE) {
 		for (uint32_t i = 0; i < world.count; i++)
 			if (world.threads[i].asleep == offset_of(word))

@@ -18,11 +18,16 @@ static void heard(const struct torc_message *m, const unsigned char *data)
 static bool skip_dead(struct torc_consumer *c)
 {
 	struct torc_claim claim;
+	int r;
 
 	if (ring.kind != TORC_KIND_MP ||
-	    torc_load_relaxed(&ring.shm->tail) == c->cursor ||
-	    torc_claim_outcome(&ring, c->cursor, &death, &claim) <= 0 ||
-	    torc_consumer_lapped(c))
+	    torc_load_relaxed(&ring.shm->tail) == c->cursor)
+		return false;
+	r = torc_claim_outcome(&ring, c->cursor, &death, &claim);
+	if (torc_consumer_lapped(c))
+		return false;
+	MODEL_CHECK(r >= 0, "outcome: %d", r);
+	if (!r)
 		return false;
 	torc_consumer_skip(c, claim.length);
 	return true;
