@@ -3,15 +3,19 @@
  * Fuzz target: calls of the ring, its memory being changed between them and, by
  * loads that lie, during them.  The input is a script of both.
  *
- * No call may read or write outside of the ring, which lies between pages that
- * cannot be accessed, nor hand out a message or room that does; none may go on
- * for ever; and each returns one of its errors.
+ * No call may read or write outside of the ring, nor hand out a message or room
+ * that does; none may go on for ever; and each returns one of its errors.
+ *
+ * Double fetches: in calls that the script chooses, every load of a word but the
+ * first finds something else.  So a word that is checked when it is loaded once,
+ * and loaded again to be used, is used unchecked.
  */
 #include "hostile_atomic.h"
 #include "script.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
 
 #include <torc/ring.h>
@@ -21,6 +25,8 @@
 #define PRODUCERS	2
 #define CONSUMERS	3	/* in slots 0 and 1, and one without */
 #define LOADS_MAX	2000000u	/* of one call */
+#define MEMORY_MAX	(64 * PAGE)
+#define CURSORS_MAX	(4 * PAGE)
 
 static struct {
 	struct torc_constants_shm constants;
@@ -33,12 +39,59 @@ static struct {
 	struct script script;
 	uint64_t loads;		/* in this call */
 	uint64_t lie_at;	/* the next load that lies; 0: none */
+	uint64_t garbage;	/* what second loads find; 0: the truth */
+	uint32_t call;		/* which it is */
 	uint32_t dead;		/* slots, a bit each */
 } world;
 
-static uint64_t hostile(uint64_t value)
+static void *aligned(const volatile void *word, size_t size)
 {
+	MUST((uintptr_t)word % size == 0);
+	return (void *)(uintptr_t)word;
+}
+
+/* Has this call loaded @word before? */
+static bool loaded_before(const volatile void *word)
+{
+	static uint32_t loaded_by[MEMORY_MAX / 4 + CURSORS_MAX / 4];
+	uintptr_t at = (uintptr_t)word - (uintptr_t)world.memory;
+	uint32_t last;
+
+	if (at >= MEMORY_MAX)
+		at = (uintptr_t)word - (uintptr_t)world.cursors + MEMORY_MAX;
+	MUST(at < MEMORY_MAX + CURSORS_MAX);
+	last = loaded_by[at / 4];
+	loaded_by[at / 4] = world.call;
+	return last == world.call;
+}
+
+/* Something else than @value: what passes for it, or nothing that does. */
+static uint64_t other_than(uint64_t value)
+{
+	uint64_t x = world.garbage;
+
+	x = (x ^ x >> 29) * 0x9fb21c651e98df25u + 1;
+	world.garbage = x | 1;
+	switch (x >> 60) {
+	case 0:
+	case 1:
+		return value ^ x >> 20;
+	case 2:
+		return ~value;
+	case 3:
+		return value + 8;
+	default:
+		return value + (x >> 32) % 512 * 16;
+	}
+}
+
+static uint64_t hostile(const volatile void *word, uint64_t value)
+{
+	bool again = loaded_before(word);
+
 	MUST(++world.loads < LOADS_MAX);
+	if (again && world.garbage)
+		return other_than(value);
 	if (world.loads != world.lie_at)
 		return value;
 	world.lie_at += take(&world.script, 1);
@@ -67,6 +120,12 @@ static unsigned char *between_guards(size_t size)
 	MUST(base != MAP_FAILED);
 	MUST(!mprotect(base + PAGE, size, PROT_READ | PROT_WRITE));
 	return base + PAGE;
+}
+
+static void forbid_behind(unsigned char *base, size_t size, size_t max)
+{
+	ASAN_UNPOISON_MEMORY_REGION(base, size);
+	ASAN_POISON_MEMORY_REGION(base + size, max - size);
 }
 
 static bool dead(void *context, uint32_t slot)
@@ -220,12 +279,20 @@ static void repair(uint64_t position)
 	MUST(r == 1 || r == 0 || r == -EPROTO);
 }
 
+/* Those that cannot begin anew go on as they were. */
 static int begin_producers(void)
 {
-	int r = many() ? 0 : torc_sp_init(&world.sp, &world.ring);
+	struct torc_sp sp;
+	struct torc_mp mp;
+	int r = many() ? 0 : torc_sp_init(&sp, &world.ring);
 
-	for (uint32_t i = 0; !r && many() && i < PRODUCERS; i++)
-		r = torc_mp_init(&world.mp[i], &world.ring, i);
+	if (!r && !many())
+		world.sp = sp;
+	for (uint32_t i = 0; !r && many() && i < PRODUCERS; i++) {
+		r = torc_mp_init(&mp, &world.ring, i);
+		if (!r)
+			world.mp[i] = mp;
+	}
 	/* There are fewer slots than that. */
 	if (r != -EINVAL)
 		must_be_error(r);
@@ -271,6 +338,23 @@ static uint64_t *some_word(void)
 	}
 }
 
+/* Any length, or one about as long as is allowed. */
+static uint64_t some_length(uint64_t which)
+{
+	uint64_t any = take(&world.script, 2);
+
+	switch (which % 4) {
+	case 0:
+		return any * 16 + 8;
+	case 1:
+		return world.ring.record_max - 24 + any % 4 * 16;
+	case 2:
+		return CAPACITY / 2 - 24 + any % 4 * 16;
+	default:
+		return any % CAPACITY;
+	}
+}
+
 static void poke(void)
 {
 	uint64_t *word = some_word();
@@ -290,19 +374,22 @@ static void poke(void)
 		*word = world.ring.shm->tail - by * 16;
 		break;
 	case 4:
-		*word = TORC_HEADER(by % 4, by / 4 % 4,
-				    take(&world.script, 2) * 16 + 8);
+		*word = TORC_HEADER(by % 4, by / 4 % 4, some_length(by / 16));
 		break;
 	default:
 		*word = take(&world.script, 8);
 	}
 }
 
+/* Afterwards nobody reads the constants again. */
 static int attach(void)
 {
-	return torc_ring_attach(&world.ring, world.memory,
-				world.constants.ring_size, world.cursors,
-				world.constants.cursors_size);
+	int r = torc_ring_attach(&world.ring, world.memory,
+				 world.constants.ring_size, world.cursors,
+				 world.constants.cursors_size);
+
+	ASAN_POISON_MEMORY_REGION(world.memory, sizeof(world.constants));
+	return r;
 }
 
 static void begin(uint32_t kind)
@@ -314,11 +401,13 @@ static void begin(uint32_t kind)
 
 	MUST(!torc_ring_layout(&config, &world.constants));
 	if (!world.memory) {
-		world.memory = between_guards(64 * PAGE);
-		world.cursors = between_guards(4 * PAGE);
+		world.memory = between_guards(MEMORY_MAX);
+		world.cursors = between_guards(CURSORS_MAX);
 	}
-	MUST(world.constants.ring_size <= 64 * PAGE &&
-	     world.constants.cursors_size <= 4 * PAGE);
+	MUST(world.constants.ring_size <= MEMORY_MAX &&
+	     world.constants.cursors_size <= CURSORS_MAX);
+	forbid_behind(world.memory, world.constants.ring_size, MEMORY_MAX);
+	forbid_behind(world.cursors, world.constants.cursors_size, CURSORS_MAX);
 	memset(world.memory, 0, world.constants.ring_size);
 	memset(world.cursors, 0, world.constants.cursors_size);
 	torc_ring_format(&world.constants, world.memory, world.cursors);
@@ -337,13 +426,17 @@ static void call(unsigned int what)
 	struct torc_consumer *c = &world.consumers[which];
 
 	world.loads = 0;
+	world.call++;
 	switch (what % 16) {
 	case 0:
 	case 1:
 		poke();
 		break;
 	case 2:
-		world.lie_at = 1 + take(s, 1);
+		if (what & 16)
+			world.garbage = 1 + take(s, 2);
+		else
+			world.lie_at = 1 + take(s, 1);
 		return;
 	case 3:
 	case 4:
@@ -389,6 +482,7 @@ static void call(unsigned int what)
 		break;
 	}
 	world.lie_at = 0;
+	world.garbage = 0;
 }
 
 /* Attach to what the input says is a ring, of which nothing is known. */
@@ -400,6 +494,7 @@ static void attach_to_anything(void)
 
 	if (size > world.constants.data_offset)
 		size = world.constants.data_offset;
+	ASAN_UNPOISON_MEMORY_REGION(world.memory, sizeof(world.constants));
 	for (flags = (unsigned int)take(&world.script, 1);
 	     world.script.next < world.script.end;) {
 		uint64_t at = take(&world.script, 1);
@@ -423,7 +518,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned int kind;
 
 	world.script = (struct script){ data, data + size };
-	world.loads = world.lie_at = 0;
+	world.loads = world.lie_at = world.garbage = 0;
 	kind = (unsigned int)take(&world.script, 1);
 	begin(kind & 1 ? TORC_KIND_MP : TORC_KIND_SP);
 	if (kind & 2) {

@@ -2,7 +2,7 @@
 /*
  * The ring's memory as a hostile peer would have it: any load may give another
  * value than the one before, and any compare-and-swap may fail.  What the values
- * are is for the fuzzer to say, so that it finds a word that is fetched twice.
+ * are is for the fuzzer to say.  All words are accessed where they are aligned.
  */
 #ifndef TORC_TESTS_HOSTILE_ATOMIC_H
 #define TORC_TESTS_HOSTILE_ATOMIC_H
@@ -10,26 +10,34 @@
 #include <stdbool.h>
 #include <torc/atomic.h>
 
-/* @value, or what the fuzzer has instead of it. */
-static uint64_t hostile(uint64_t value);
+/* @value, which was loaded from @word, or what the fuzzer has instead of it. */
+static uint64_t hostile(const volatile void *word, uint64_t value);
+/* @word, which has to be a multiple of @size. */
+static void *aligned(const volatile void *word, size_t size);
 /* Shall a compare-and-swap fail that would not? */
 static bool hostile_failure(void);
 
 #undef torc_load_relaxed
 #undef torc_load_acquire
+#undef torc_store_relaxed
+#undef torc_store_release
 #undef torc_cas
-#define torc_load_relaxed(p)                                            \
-	((__typeof__((__typeof__(*(p)))0))hostile(__atomic_load_n((p),  \
-								  __ATOMIC_RELAXED)))
+#define AT(p) ((__typeof__(p))aligned((p), sizeof(*(p))))
+#define torc_load_relaxed(p)                       \
+	((__typeof__((__typeof__(*(p)))0))hostile( \
+		(p), __atomic_load_n(AT(p), __ATOMIC_RELAXED)))
 #define torc_load_acquire(p) torc_load_relaxed(p)
+#define torc_store_relaxed(p, v) __atomic_store_n(AT(p), (v), __ATOMIC_RELAXED)
+#define torc_store_release(p, v) torc_store_relaxed(p, v)
 #define torc_racy_load(p) torc_load_relaxed(p)
-#define torc_cas(p, old, desired)                                            \
-	__extension__({                                                      \
-		__typeof__(*(p)) cas_old = (old);                            \
-		!hostile_failure() &&                                        \
-			__atomic_compare_exchange_n((p), &cas_old, (desired), \
-						    0, __ATOMIC_SEQ_CST,     \
-						    __ATOMIC_SEQ_CST);       \
+#define torc_cas(p, old, desired)                                      \
+	__extension__({                                                \
+		__typeof__(*(p)) cas_old = (old);                      \
+		!hostile_failure() &&                                  \
+			__atomic_compare_exchange_n(AT(p), &cas_old,   \
+						    (desired), 0,      \
+						    __ATOMIC_SEQ_CST,  \
+						    __ATOMIC_SEQ_CST); \
 	})
 
 #endif /* TORC_TESTS_HOSTILE_ATOMIC_H */
