@@ -34,11 +34,12 @@ trap 'exit 1' INT TERM
 
 # ---- Tools ------------------------------------------------------------------
 
-# run STATUS PROGRAM...: it must end with that status; output in out and err.
+# run STATUS PROGRAM...: it must end with that status, within $limit seconds, 30 if
+# that is not set; output in out and err.
 run() {
 	local want=$1 status
 	shift
-	timeout -k 5 30 "$@" >out 2>err
+	timeout -k 5 "${limit-30}" "$@" >out 2>err
 	status=$?
 	[ "$status" = "$want" ] && return
 	echo "# $*: status $status, not $want"
