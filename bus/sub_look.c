@@ -19,7 +19,7 @@ bool torc_sub_ready(struct torc_subscriber *sub)
 	r = torc_consumer_peek(c, &message);
 	/* The caller has peeked nothing: there is nothing to be released. */
 	c->next = c->cursor;
-	c->next_count = c->count;
+	c->peeked = 0;
 	return r != -EAGAIN;
 }
 

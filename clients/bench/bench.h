@@ -153,6 +153,7 @@ struct bench_system {
 
 extern const struct bench_system *const bench_systems[];	/* NULL at its end */
 extern const struct bench_system bench_limit;
+extern const struct bench_system bench_bare;
 extern const struct bench_system bench_ring;
 extern const struct bench_system bench_torc;
 extern const struct bench_system bench_torc_fd;

@@ -10,8 +10,9 @@
 
 const struct bench_system *const bench_systems[] = {
 	&bench_ring, &bench_torc, &bench_torc_fd, &bench_torc_mp,
-	&bench_dev,  &bench_echo, &bench_ck,	  &bench_pipe,
-	&bench_unix, &bench_mq,	  &bench_eventfd, NULL,
+	&bench_dev,  &bench_echo, &bench_bare,	  &bench_ck,
+	&bench_pipe, &bench_unix, &bench_mq,	  &bench_eventfd,
+	NULL,
 };
 
 const struct bench_system *bench_system_find(const char *name, size_t length)

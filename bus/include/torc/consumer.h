@@ -27,10 +27,15 @@ extern "C" {
 struct torc_consumer {
 	struct torc_ring ring;
 	struct torc_subscriber_slot_shm *slot;	/* NULL: none */
+	/*
+	 * Position and count are apart, that a compiler may not load @next and
+	 * @peeked by one move, which would wait for the two stores to get to the
+	 * cache.
+	 */
 	uint64_t cursor;	/* of the next record to be released */
-	uint64_t count;		/* messages before it */
 	uint64_t next;		/* cursor after what was peeked */
-	uint64_t next_count;
+	uint64_t count;		/* messages before it */
+	uint64_t peeked;	/* messages up to it */
 	uint64_t lost;		/* messages overwritten unread since joining */
 	struct torc_mark floor;	/* as last seen */
 	bool lossless;
@@ -190,7 +195,8 @@ static inline int torc_consumer_join(struct torc_consumer *c,
 		return r;
 	}
 	c->cursor = c->next = begin.position;
-	c->count = c->next_count = begin.count;
+	c->count = begin.count;
+	c->peeked = 0;
 	if (c->slot) {
 		torc_store_release(&c->slot->cursor, c->cursor);
 		if (!c->lossless)
@@ -261,7 +267,8 @@ static inline int torc_consumer_resume(struct torc_consumer *c)
 		return r;
 	c->lost += c->floor.count - c->count;
 	c->cursor = c->next = c->floor.position;
-	c->count = c->next_count = c->floor.count;
+	c->count = c->floor.count;
+	c->peeked = 0;
 	if (c->slot)
 		torc_store_relaxed(&c->slot->lost, c->lost);
 	return 0;
@@ -373,12 +380,13 @@ static inline int torc_consumer_peek_batch(struct torc_consumer *c,
 		if (torc_likely(!lapped)) {
 			if (n) {
 				c->next = position;
-				c->next_count = c->count + (uint64_t)n;
+				c->peeked = (uint64_t)n;
 				return n;
 			}
 			/* Pads alone must not hold the publishers. */
 			if (r == -EAGAIN && position != c->cursor) {
 				c->cursor = c->next = position;
+				c->peeked = 0;
 				torc_consumer_show(c);
 			}
 			return r;
@@ -426,7 +434,8 @@ static inline int torc_consumer_release(struct torc_consumer *c)
 	if (torc_unlikely(lapped))
 		return torc_consumer_overtaken(c, lapped);
 	c->cursor = c->next;
-	c->count = c->next_count;
+	c->count += c->peeked;
+	c->peeked = 0;
 	torc_consumer_show(c);
 	return 0;
 }
@@ -490,7 +499,7 @@ static inline void torc_consumer_skip(struct torc_consumer *c, uint64_t length)
 {
 	c->cursor += length;
 	c->next = c->cursor;
-	c->next_count = c->count;
+	c->peeked = 0;
 	torc_consumer_show(c);
 }
 
