@@ -117,7 +117,11 @@ static int live(const struct life *life)
 /* ---- What is held ------------------------------------------------------- */
 
 #ifndef UNFIT
-/* glibc's own, behind those here, which take their place in all of the process. */
+/*
+ * glibc's own, behind those here, which take their place in all of the process, also
+ * within glibc: strdup() allocates by this malloc().
+ */
+#pragma GCC visibility push(default)
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *block, size_t size);
@@ -167,6 +171,7 @@ void free(void *block)
 	allocated -= block != NULL;
 	__libc_free(block);
 }
+#pragma GCC visibility pop
 
 static int count_descriptors(void)
 {
