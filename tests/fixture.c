@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ipc.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -36,6 +37,15 @@ void fixture_init(void)
 	snprintf(sysv_address, sizeof(sysv_address), "sysv:%s", fixture_disk);
 	snprintf(posix_address, sizeof(posix_address), "posix:%s-t",
 		 strrchr(fixture_bus, '/') + 1);
+}
+
+key_t fixture_key(char address[96])
+{
+	key_t key = ftok(fixture_disk, 't');
+
+	cr_assert_neq(key, -1);
+	snprintf(address, 96, "sysv:%#x", (unsigned int)key);
+	return key;
 }
 
 static int files_in(const char *path)

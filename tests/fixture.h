@@ -22,6 +22,8 @@ void fixture_fini(void);
 extern char fixture_bus[64];
 /* And an empty directory on a disk. */
 extern char fixture_disk[64];
+/* A System V key that is the test's own, that of this directory, and its address. */
+key_t fixture_key(char address[96]);
 
 /* Every mapping that can be made by name alone, for one publisher and many. */
 struct fixture_kind {

@@ -150,11 +150,11 @@ stop_sub() {
 on_terminal() {
 	local text=$1
 	shift
-	rm -f number
+	rm -f number typed
 	start script -qec "stty rows 6 cols 79; echo \$\$ >number; exec $*" /dev/null \
 		>typed 2>script.err </dev/null &
 	started
-	until_true 'grep -qF -- "$text" typed' || return
+	until_true 'grep -qsF -- "$text" typed' || return
 	kill -INT "$(cat number)"
 	finish $pid 0
 }

@@ -425,16 +425,17 @@ Test(faults, any_system_call_may_fail)
 #ifdef UNFIT
 	cr_skip_test(UNFIT);
 #else
-	char disk[160];
+	char disk[160], key[96];
 	struct life lives[] = {
 		{ "t", 0 }, { "t", TORC_MANY }, { "t", TORC_PERSISTENT },
 		{ "memfd:", 0 }, { "anon:", TORC_MANY },
-		{ disk, 0 }, { "sysv:0x746f7263", 0 },
+		{ disk, 0 }, { key, 0 },
 	};
 
 	const time_t begun = time(NULL);
 
 	snprintf(disk, sizeof(disk), "file:%s/t", fixture_disk);
+	fixture_key(key);
 	result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	cr_assert_neq(result, MAP_FAILED);
@@ -509,14 +510,15 @@ Test(faults, any_allocation_may_fail)
 #ifdef UNFIT
 	cr_skip_test(UNFIT);
 #else
-	char disk[160];
+	char disk[160], key[96];
 	struct starved lives[] = {
 		{ .life = { "t", 0 } }, { .life = { "t", TORC_MANY } },
 		{ .life = { "memfd:", 0 } }, { .life = { "anon:", TORC_MANY } },
-		{ .life = { disk, 0 } }, { .life = { "sysv:0x746f7263", 0 } },
+		{ .life = { disk, 0 } }, { .life = { key, 0 } },
 	};
 
 	snprintf(disk, sizeof(disk), "file:%s/t", fixture_disk);
+	fixture_key(key);
 	for (size_t i = 0; i < sizeof(lives) / sizeof(lives[0]); i++) {
 		int outcome = STARVED, starved = 0;
 
@@ -597,9 +599,10 @@ Test(faults, what_a_limit_forbids_is_told_as_such)
 #ifdef UNFIT
 	cr_skip_test(UNFIT);
 #else
-	static const char *const addresses[] = { "t", "memfd:", "anon:",
-						 "sysv:0x746f7263" };
+	char key[96];
+	const char *const addresses[] = { "t", "memfd:", "anon:", key };
 
+	fixture_key(key);
 	for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
 		const bool file = i != 2;
 		struct limited descriptors = {

@@ -20,16 +20,6 @@ TestSuite(sysv, .init = fixture_init, .fini = fixture_fini, .timeout = 60);
 
 static const struct torc_topic_options creating = { .flags = TORC_CREATE };
 
-/* A key that is the test's own: that of its directory. */
-static key_t own_key(char address[96])
-{
-	key_t key = ftok(fixture_disk, 't');
-
-	cr_assert_neq(key, -1);
-	snprintf(address, 96, "sysv:%#x", (unsigned int)key);
-	return key;
-}
-
 static int remove_it(const char *address, unsigned int flags)
 {
 	struct torc_bus *bus;
@@ -44,7 +34,7 @@ static int remove_it(const char *address, unsigned int flags)
 Test(sysv, segment_is_found_by_its_key_and_goes_with_the_last)
 {
 	char address[96], by_path[96];
-	key_t key = own_key(address);
+	key_t key = fixture_key(address);
 	struct torc_topic *topic = topic_open(address, 0, 8192), *other;
 	const struct torc_constants_shm *c;
 	int segment = shmget(key, 0, 0);
@@ -79,7 +69,7 @@ Test(sysv, what_a_crash_left_is_taken_over_or_removed)
 	struct torc_subscriber *sub;
 	struct torc_topic *topic;
 
-	own_key(address);
+	fixture_key(address);
 	cr_assert_eq(child_end(child_start(publish_and_die, address)),
 		     -SIGKILL);
 	topic = topic_open(address, 0, 0);
@@ -101,7 +91,7 @@ Test(sysv, persistent_one_stays_and_its_parts_are_not_taken_for_left_over)
 	struct torc_topic *topic;
 	struct torc_bus *bus;
 
-	own_key(address);
+	fixture_key(address);
 	topic = topic_open(address, TORC_PERSISTENT, 8192);
 	torc_topic_close(topic);
 	MUST(torc_bus_open("/dev/shm", &bus));
@@ -121,7 +111,7 @@ Test(sysv, removal_spares_who_takes_part)
 	struct torc_subscriber *sub, *late;
 	struct torc_message message;
 
-	own_key(address);
+	fixture_key(address);
 	topic = topic_open(address, 0, 8192);
 	pub = pub_open(topic);
 	sub = sub_open(topic, 0);
@@ -138,7 +128,7 @@ Test(sysv, segments_of_others_are_refused_and_kept)
 {
 	static const size_t sizes[] = { 100, 65536 };
 	char address[96], process[32];
-	key_t key = own_key(address);
+	key_t key = fixture_key(address);
 
 	snprintf(process, sizeof(process), "process %d", (int)getpid());
 	for (int i = 0; i < 2; i++) {
@@ -188,7 +178,7 @@ Test(sysv, subscriber_attaches_the_ring_read_only)
 	struct torc_view view;
 	int unusable = 0;
 
-	own_key(address);
+	fixture_key(address);
 	topic = topic_open(address, 0, 8192);
 	MUST(torc_topic_map(topic, TORC_ACCESS_RECEIVE, &unusable,
 			    &view));

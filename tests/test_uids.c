@@ -197,11 +197,13 @@ static void try_in_groups(const char *address, const gid_t *groups, size_t count
 Test(uids, two_groups_have_two_kinds_of_rights)
 {
 	static const gid_t groups[] = { FEED, READERS };
-	static const char *const addresses[] = { "t", "sysv:0x746f7263" };
+	char key[96];
+	const char *const addresses[] = { "t", key };
 	static struct rights nobody = { 0, 0, -EACCES, -EACCES },
 			     reader = { 0, 0, 0, -EACCES },
 			     both = { 0, 0, 0, 0 };
 
+	fixture_key(key);
 	owner_joins(groups, 2);
 	for (size_t i = 0; i < 2; i++) {
 		tried = addresses[i];
@@ -215,11 +217,12 @@ Test(uids, two_groups_have_two_kinds_of_rights)
 
 Test(uids, a_group_not_ones_own_is_refused)
 {
-	static const char *const addresses[] = { "t", "memfd:",
-						 "sysv:0x746f7263" };
+	char key[96];
+	const char *const addresses[] = { "t", "memfd:", key };
 	struct torc_topic_options options = { .capacity = 4096 };
 	struct torc_topic *topic;
 
+	fixture_key(key);
 	options.group = options.owner = options.cursors_group = OTHER;
 	for (size_t i = 0; i < 3; i++) {
 		options.flags = TORC_CREATE | TORC_GROUP;
