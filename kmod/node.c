@@ -275,7 +275,9 @@ err_open:
 	return r;
 }
 
-static int node_wait(struct torc_topic *topic, const void __user *argument)
+/* Within it, the kernel reads plainly what its timer's interrupt writes. */
+static __no_kcsan int node_wait(struct torc_topic *topic,
+				const void __user *argument)
 {
 	struct torc_driver_wait wait;
 	u32 *word;
