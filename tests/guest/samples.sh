@@ -56,6 +56,21 @@ answers() {
 	reader_end
 }
 
+# Ticks of a processor that torc_echo's listener takes in a second without messages.
+ticks_of_rest() {	# ticks_of_rest SPIN_US
+	echo "$1" >/sys/module/torc/parameters/listen_spin_us
+	stat=$(grep -l '^torc-echo/r' /proc/[0-9]*/comm | sed 's/comm$/stat/')
+	sleep 0.5
+	before=$(cut -d ' ' -f 15 $stat)
+	sleep 1
+	echo $(($(cut -d ' ' -f 15 $stat) - before))
+}
+
+polls_as_long_as_told() {
+	long=$(ticks_of_rest 200000)
+	[ "$long" -gt $((10 + 2 * $(ticks_of_rest 0))) ]
+}
+
 bad_rates() {
 	rmmod torc_tick &&
 		! insmod "$TORC_MODULES/torc_tick.ko" rate=0 2>/dev/null &&
@@ -75,6 +90,7 @@ check "torc_tick publishes tick after tick" ticks_in_turn
 check "its ticks bear the time" ticks_have_a_time
 check "torc_exec tells of a process's start, program and end" tells_of_processes
 check "torc_echo answers, in turn" answers
+check "who listens polls for as long as listen_spin_us says" polls_as_long_as_told
 check "torc_tick refuses rates and sizes that make no sense" bad_rates
 check "they unload, with their topics" unload
 checked
