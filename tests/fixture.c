@@ -154,6 +154,20 @@ int child_end(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
+int receive_to_the_end(void *topic)
+{
+	struct torc_subscriber *sub = sub_open(topic, TORC_SUB_OLDEST);
+	struct torc_message message;
+	char byte = 0;
+
+	while (byte != 'e') {
+		MUST(torc_sub_wait(sub, -1));
+		MUST(torc_sub_receive(sub, &byte, 1, &message));
+	}
+	torc_sub_close(sub);
+	return 0;
+}
+
 int fixture_eventfds(int *ret_last)
 {
 	char path[32], target[32];

@@ -46,6 +46,8 @@ struct torc_subscriber *sub_open(struct torc_topic *topic, unsigned int flags);
 /* Run @body in a forked process; its exit status, or -signal. */
 pid_t child_start(int (*body)(void *context), void *context);
 int child_end(pid_t pid);
+/* A body: receive messages of a byte from the topic, asleep between, to an 'e'. */
+int receive_to_the_end(void *topic);
 
 /* How many files the bus holds, hidden ones included. */
 int fixture_files(void);

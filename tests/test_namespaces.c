@@ -88,18 +88,6 @@ static void go_on_after_death(struct torc_topic *topic,
 	torc_pub_close(pub);
 }
 
-Test(namespaces, a_death_inside_is_seen_outside)
-{
-	struct torc_topic *topic = topic_open("t", TORC_MANY, 4096);
-	struct torc_subscriber *sub = sub_open(topic, 0);
-
-	cr_assert_eq(run_inside(die_with_a_claim, topic), (-SIGKILL) & 0xff,
-		     "it did not die");
-	go_on_after_death(topic, sub);
-	torc_sub_close(sub);
-	torc_topic_close(topic);
-}
-
 static int see_death(void *context)
 {
 	struct torc_subscriber *sub = sub_open(context, TORC_SUB_OLDEST);
@@ -109,13 +97,38 @@ static int see_death(void *context)
 	return 0;
 }
 
-Test(namespaces, a_death_outside_is_seen_inside)
+/* Runs a body in a process elsewhere; as child_end(). */
+typedef int elsewhere(int (*body)(void *context), void *context);
+
+static void die_elsewhere(elsewhere *run)
+{
+	struct torc_topic *topic = topic_open("t", TORC_MANY, 4096);
+	struct torc_subscriber *sub = sub_open(topic, 0);
+
+	cr_assert_eq(run(die_with_a_claim, topic), (-SIGKILL) & 0xff,
+		     "it did not die");
+	go_on_after_death(topic, sub);
+	torc_sub_close(sub);
+	torc_topic_close(topic);
+}
+
+static void die_here(elsewhere *run)
 {
 	struct torc_topic *topic = topic_open("t", TORC_MANY, 4096);
 
 	cr_assert_eq(child_end(child_start(die_with_a_claim, topic)), -SIGKILL);
-	cr_expect_eq(run_inside(see_death, topic), 0);
+	cr_expect_eq(run(see_death, topic), 0);
 	torc_topic_close(topic);
+}
+
+Test(namespaces, a_death_inside_is_seen_outside)
+{
+	die_elsewhere(run_inside);
+}
+
+Test(namespaces, a_death_outside_is_seen_inside)
+{
+	die_here(run_inside);
 }
 
 struct namesake {
@@ -279,23 +292,12 @@ static int run_later(int (*body)(void *context), void *context)
 
 Test(namespaces, a_death_is_seen_from_another_time)
 {
-	struct torc_topic *topic = topic_open("t", TORC_MANY, 4096);
-	struct torc_subscriber *sub = sub_open(topic, 0);
-
-	cr_assert_eq(run_later(die_with_a_claim, topic), (-SIGKILL) & 0xff,
-		     "it did not die");
-	go_on_after_death(topic, sub);
-	torc_sub_close(sub);
-	torc_topic_close(topic);
+	die_elsewhere(run_later);
 }
 
 Test(namespaces, a_death_is_seen_in_another_time)
 {
-	struct torc_topic *topic = topic_open("t", TORC_MANY, 4096);
-
-	cr_assert_eq(child_end(child_start(die_with_a_claim, topic)), -SIGKILL);
-	cr_expect_eq(run_later(see_death, topic), 0);
-	torc_topic_close(topic);
+	die_here(run_later);
 }
 
 /* On one topic, on two (futex_waitv() takes a point in time), by a descriptor. */
@@ -332,24 +334,10 @@ Test(namespaces, waits_end_at_their_time_whatever_the_time_is)
 	torc_topic_close(topic);
 }
 
-static int receive_asleep(void *context)
-{
-	struct torc_subscriber *sub = sub_open(context, TORC_SUB_OLDEST);
-	struct torc_message message;
-	char byte = 0;
-
-	while (byte != 'e') {
-		MUST(torc_sub_wait(sub, -1));
-		MUST(torc_sub_receive(sub, &byte, 1, &message));
-	}
-	torc_sub_close(sub);
-	return 0;
-}
-
 Test(namespaces, who_sleeps_in_another_time_is_woken)
 {
 	struct torc_topic *topic = topic_open("t", 0, 4096);
-	struct inside inside = { receive_asleep, topic };
+	struct inside inside = { receive_to_the_end, topic };
 	struct torc_publisher *pub = pub_open(topic);
 	struct torc_pub_stats stats = { 0 };
 	pid_t pid = start_later(&inside);
