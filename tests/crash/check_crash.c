@@ -6,13 +6,10 @@
  * once, in order, at all; nothing else does; nobody hangs; a stopped victim is
  * never taken for dead, a dead one holds nobody; its slots can be had again.
  *
- * Each death has a stage of its own, made anew in a process of its own, so that
- * the call takes the same way each time.
- *
  * Where a call takes thousands of instructions, those are left out that others
  * cannot tell from the one before: they made no system call and changed no byte
  * of the topic, so the death after them leaves the same state.  With two deaths
- * neither does a system call count that leaves nothing (leaves_something()).
+ * neither does a system call count that leaves nothing.
  *
  * Without TORC_LONG, of calls by themselves some boundaries, chosen at random; of
  * two deaths all pairs.
@@ -22,20 +19,15 @@
  *					end like the one before; of the cases whose
  *					names contain PATTERN
  */
-#include "acts.h"
 #include "lifetime.h"
+#include "trial.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/futex.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,23 +37,8 @@
 #define SHARE 20u
 /* With -a and without TORC_LONG, one in so many of those that are left out. */
 #define SAMPLE 50u
-/* To come to a boundary. */
-#define ATTEMPTS 10
-#define STEPS_MAX 200000u
 /* Seconds that a case may take. */
 #define PATIENCE 3600u
-
-struct crash_case {
-	const char *name;
-	bool many;
-	uint32_t offset;	/* of the next message in the ring */
-	const struct act *act;
-	/* Another victim, that died before this one's call; or dies with it,
-	 * having come where it dies before. */
-	const struct act *other;
-	bool both;
-	bool ringing;	/* there is a doorbell to ring */
-};
 
 #define WRAPPING (CAPACITY - 48)
 
@@ -131,449 +108,7 @@ static const struct crash_case cases[] = {
 
 #define CASES (sizeof(cases) / sizeof(cases[0]))
 
-/* What is written down of a case, by all processes that try it. */
-struct tally {
-	unsigned long instructions, distinct, kills, missed;
-	uint64_t stall_ns;
-};
-
-/*
- * A place between two instructions of a call: after so many system calls, the
- * n-th time that an instruction is come to, and so many rounds of it if it
- * repeats itself (rep movs).
- */
-struct boundary {
-	uint64_t place;
-	uint32_t syscalls, times, rounds;
-	uint32_t steps;		/* instructions before it */
-	uint32_t kind;		/* the same: a death leaves the same */
-};
-
-struct boundaries {
-	uint32_t count;
-	uint32_t instructions;
-	struct boundary at[];
-};
-
-/* How it all ended; sequence is not 0. */
-struct outcome {
-	uint64_t sequence, tail;
-	uint32_t heard[VICTIMS];
-};
-
-/* A case being tried; a death in it being tried. */
-struct trial {
-	const struct crash_case *c;
-	struct tally *tally;
-	struct boundaries *traced;
-	struct outcome *outcome;	/* shared, as the last two */
-	/* With -a: how deaths ended that left the same, by the kind of the call's
-	 * boundary. */
-	struct outcome *endings;
-
-	uint64_t number;
-	const struct boundary *boundary, *other_boundary;
-	bool stepping;
-	enum detail { DENSE, TOLD_APART, KINDS, ALL_KINDS } detail;
-
-	struct stage stage;
-	struct actor actor, other;
-	struct victim victim, other_victim;
-};
-
-static void *shared_memory(size_t size)
-{
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	if (memory == MAP_FAILED)
-		give_up("out of memory");
-	return memory;
-}
-
-/* ---- A stage for each death --------------------------------------------- */
-
-/* What was played: the victims came where they should, or took another way. */
-enum { THERE = 0, ASTRAY = 2 };
-
-/* What is told of by exiting so has been printed. */
-static int on_new_stage(struct trial *trial, int (*play)(struct trial *trial))
-{
-	int status;
-	pid_t pid;
-
-	fflush(NULL);
-	pid = fork();
-	if (pid < 0)
-		give_up("fork: %s", strerror(errno));
-	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		stage_open(&trial->stage, trial->c->name, trial->c->many,
-			   trial->c->ringing);
-		trial->stage.boundary = trial->number;
-		status = play(trial);
-		if (trial->stage.stall_ns > trial->tally->stall_ns)
-			trial->tally->stall_ns = trial->stage.stall_ns;
-		stage_close(&trial->stage);
-		_exit(status);
-	}
-	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
-	    (WEXITSTATUS(status) != THERE && WEXITSTATUS(status) != ASTRAY))
-		_exit(1);
-	return WEXITSTATUS(status);
-}
-
-/* ---- One kill ----------------------------------------------------------- */
-
-static bool publishes(const struct trial *trial)
-{
-	return trial->c->act->role == ACT_PUBLISHER ||
-	       trial->c->act == &act_pub_open ||
-	       trial->c->act == &act_pub_close;
-}
-
-static void begin_victim(struct trial *trial, struct victim *victim,
-			 struct actor *actor, const struct act *act,
-			 uint32_t index)
-{
-	*actor = (struct actor){ .stage = &trial->stage, .act = act,
-				 .index = index };
-	victim_start(victim, act_out, actor);
-}
-
-/* One instruction at a time is slow: calls that look at the clock notice. */
-static bool step_to(struct victim *victim, const struct boundary *boundary)
-{
-	for (uint32_t i = 0; i < boundary->steps; i++)
-		if (!victim_step(victim))
-			break;
-	return !victim->ended && victim_place(victim) == boundary->place;
-}
-
-/* False if this time the call has taken another way. */
-static bool run_to(struct victim *victim, const struct boundary *boundary)
-{
-	bool more = true;
-
-	for (uint32_t i = 0; more && i < boundary->syscalls; i++)
-		more = victim_finish_syscall(victim);
-	for (uint32_t i = 0; more && i < boundary->times; i++)
-		more = victim_run_to(victim, boundary->place);
-	for (uint32_t i = 0; more && i < boundary->rounds; i++)
-		more = victim_step(victim);
-	return !victim->ended && victim_place(victim) == boundary->place;
-}
-
-static bool go_to(const struct trial *trial, struct victim *victim,
-		  const struct boundary *boundary)
-{
-	return trial->stepping ? step_to(victim, boundary)
-			       : run_to(victim, boundary);
-}
-
-/* Bring all to where the victim's call begins; false if another way. */
-static bool set_up(struct trial *trial)
-{
-	struct stage *stage = &trial->stage;
-	const struct crash_case *c = trial->c;
-	bool there = true;
-
-	stage->who += VICTIMS;
-	stage_go_to(stage, c->offset);
-	if (!stage->many && publishes(trial))
-		stage->pub = torc_pub_close(stage->pub);
-	begin_victim(trial, &trial->victim, &trial->actor, c->act, 0);
-	if (c->other)
-		begin_victim(trial, &trial->other_victim, &trial->other,
-			     c->other, 1);
-	stage_await_sleep(stage);
-	if (!c->other)
-		return true;
-	there = go_to(trial, &trial->other_victim, trial->other_boundary);
-	if (c->both)
-		return there;
-	/* Who waits finds something behind the claim, publishers find no room. */
-	if (c->act == &act_wait)
-		stage_say(stage, 60);
-	else
-		stage_fill(stage);
-	victim_kill(&trial->other_victim);
-	return there;
-}
-
-/* The victim is stopped, not dead: nobody takes it for that. */
-static void check_stopped(struct trial *trial)
-{
-	struct stage *stage = &trial->stage;
-	struct torc_publisher *pub;
-
-	if (trial->c->act->role == ACT_PUBLISHER && !stage->many) {
-		int r = torc_pub_open(stage->topic, NULL, &pub);
-
-		if (r != -EBUSY)
-			stage_fail(stage, "a second publisher: %d", r);
-	}
-	if (trial->c->act->role == ACT_LOSSLESS && stage->boundary % 8 == 0 &&
-	    !stage_fill(stage))
-		stage_fail(stage, "a stopped subscriber holds nobody");
-	/* A subscriber, also one that is joining, may hold it. */
-	if (stage->pub && publishes(trial) && stage->boundary % 2 &&
-	    (!trial->c->other || trial->c->both))
-		stage_say(stage, 600);
-}
-
-/* The victim is dead: all go on. */
-static void check_dead(struct trial *trial)
-{
-	struct stage *stage = &trial->stage;
-
-	/* Also if the victim had committed, and woken nobody. */
-	stage_await_listener(stage);
-	/* Subscribers by themselves, or publishers first. */
-	if (stage->boundary % 2 && stage->heard != stage->said)
-		stage_await(stage);
-	if (!stage->pub)
-		stage_open_pub(stage);
-	stage_say(stage, 2 * CAPACITY);
-	stage_settle(stage);
-	stage_check_slots(stage);
-}
-
-/* What it ended to publish has come, and nothing that it did not begin. */
-static void check_messages(struct trial *trial, const uint32_t heard[VICTIMS])
-{
-	struct stage *stage = &trial->stage;
-	const struct stage_report *report = stage->report;
-
-	for (int i = 0; i < VICTIMS; i++) {
-		if (stage->victim_heard[i] < report->ended[i] ||
-		    stage->victim_heard[i] > report->begun[i])
-			stage_fail(stage, "victim %d: %u of %u to %u messages",
-				   i, stage->victim_heard[i], report->ended[i],
-				   report->begun[i]);
-		/* All was read when it died. */
-		if (!trial->c->other && stage->victim_heard[i] != heard[i])
-			stage_fail(stage, "uncommitted messages came");
-	}
-}
-
-static int kill_there(struct trial *trial)
-{
-	struct stage *stage = &trial->stage;
-	uint32_t heard[VICTIMS];
-	bool there = set_up(trial);
-
-	there &= go_to(trial, &trial->victim, trial->boundary);
-	if (there)
-		check_stopped(trial);
-	stage_hear(stage);
-	memcpy(heard, stage->victim_heard, sizeof(heard));
-	if (trial->c->both)
-		victim_kill_both(&trial->victim, &trial->other_victim);
-	else
-		victim_kill(&trial->victim);
-	stage->killed_at = torc_now_ns();
-	check_dead(trial);
-	check_messages(trial, heard);
-	*trial->outcome = (struct outcome){ .sequence = stage->sequence,
-					    .tail = stage->tail };
-	memcpy(trial->outcome->heard, stage->victim_heard, sizeof(heard));
-	return there ? THERE : ASTRAY;
-}
-
-static void tell_of_missed(const struct trial *trial, const char *whose,
-			   const struct boundary *boundary)
-{
-	trial->tally->missed++;
-	printf("# %s: %s not come to %#llx, %u instructions and %u system calls "
-	       "after its beginning\n", trial->c->name, whose,
-	       (unsigned long long)boundary->place, boundary->steps,
-	       boundary->syscalls);
-}
-
-/* False if it did not come there. */
-static bool kill_at(struct trial *trial, const struct boundary *boundary)
-{
-	trial->boundary = boundary;
-	for (int i = 0; i < ATTEMPTS; i++) {
-		/* As the clock had it when the call was traced, too. */
-		trial->stepping = i % 2;
-		if (on_new_stage(trial, kill_there) == THERE) {
-			trial->tally->kills++;
-			return true;
-		}
-	}
-	tell_of_missed(trial, "has", boundary);
-	return false;
-}
-
 /* ---- Which boundaries --------------------------------------------------- */
-
-/* Where the call is after one more step, which has come to @place. */
-static struct boundary after_step(const struct boundary *before, bool call,
-				  uint64_t place)
-{
-	struct boundary at = *before;
-
-	at.place = place;
-	at.steps++;
-	at.syscalls += call;
-	at.rounds = !call && place == before->place ? before->rounds + 1 : 0;
-	at.times = at.rounds ? before->times : !call;
-	return at;
-}
-
-/* How often the call has come to the @i-th step's place since a system call. */
-static uint32_t count_times(const struct boundary *steps, uint32_t i)
-{
-	uint32_t syscalls = steps[i].syscalls, times = 0;
-	uint64_t place = steps[i].place;
-
-	for (; steps[i].syscalls == syscalls; i--) {
-		if (steps[i].place == place && !steps[i].rounds)
-			times += steps[i].times;
-		if (!i)
-			break;
-	}
-	return times;
-}
-
-/*
- * Does the system call leave something beyond its caller's death?  Descriptors,
- * locks and mappings it does not; files and wake-ups it does, and so may what is
- * not named here.
- */
-static bool leaves_something(long number, const uint64_t arguments[3])
-{
-	switch (number) {
-	case SYS_open:
-		return arguments[1] & O_CREAT;
-	case SYS_openat:
-		return arguments[2] & O_CREAT;
-	case SYS_futex:
-		return arguments[1] == FUTEX_WAKE;
-	case SYS_brk:
-	case SYS_clock_gettime:
-	case SYS_clock_nanosleep:
-	case SYS_close:
-	case SYS_fcntl:
-	case SYS_fstat:
-	case SYS_futex_waitv:
-	case SYS_getpid:
-	case SYS_getrandom:
-	case SYS_getuid:
-	case SYS_geteuid:
-	case SYS_lseek:
-	case SYS_madvise:
-	case SYS_membarrier:
-	case SYS_mmap:
-	case SYS_mprotect:
-	case SYS_munmap:
-	case SYS_newfstatat:
-	case SYS_pread64:
-	case SYS_read:
-	case SYS_readlink:
-	case SYS_rt_sigaction:
-	case SYS_rt_sigprocmask:
-	case SYS_sched_yield:
-	case SYS_stat:
-	case SYS_statfs:
-		return false;
-	default:
-		return true;
-	}
-}
-
-/*
- * Step through the victim's call once; note the boundaries, of which others can
- * tell each kind from the one before.
- */
-static int trace(struct trial *trial)
-{
-	struct boundary *steps = calloc(STEPS_MAX, sizeof(*steps));
-	struct boundaries *b = trial->traced;
-	struct stage *stage = &trial->stage;
-	struct boundary *at = steps;
-	bool more = true, there = set_up(trial);
-	uint32_t heard[VICTIMS];
-
-	if (!steps)
-		stage_fail(stage, "out of memory");
-	stage_changed(stage);
-	at->place = victim_place(&trial->victim);
-	b->count = b->instructions = 0;
-	b->at[b->count++] = *at;
-	while (more) {
-		uint64_t arguments[3];
-		long call = victim_system_call(&trial->victim, arguments);
-		bool left;
-
-		if (++b->instructions >= STEPS_MAX)
-			stage_fail(stage, "it does not end");
-		more = victim_step(&trial->victim);
-		left = stage_changed(stage);
-		left |= call >= 0 && (trial->detail < KINDS ||
-				      leaves_something(call, arguments));
-		at[1] = after_step(at, call >= 0, victim_place(&trial->victim));
-		at++;
-		at->kind += left;
-		if (left || trial->detail == DENSE ||
-		    trial->detail == ALL_KINDS) {
-			b->at[b->count] = *at;
-			b->at[b->count++].times =
-				count_times(steps, b->instructions);
-		}
-	}
-	free(steps);
-	victim_kill(&trial->victim);
-	if (trial->c->both)
-		victim_kill(&trial->other_victim);
-	check_dead(trial);
-	memcpy(heard, stage->victim_heard, sizeof(heard));
-	check_messages(trial, heard);
-	return there ? THERE : ASTRAY;
-}
-
-/* Returns a copy, for free(). */
-static struct boundaries *trace_call(struct trial *trial, enum detail detail)
-{
-	struct boundaries *b;
-	size_t size;
-	int i;
-
-	trial->detail = detail;
-	for (i = 0; i < ATTEMPTS; i++) {
-		trial->stepping = i % 2;
-		if (on_new_stage(trial, trace) == THERE)
-			break;
-	}
-	if (i == ATTEMPTS) {
-		tell_of_missed(trial, "the other has", trial->other_boundary);
-		trial->traced->count = 0;
-	}
-	size = sizeof(*b) + trial->traced->count * sizeof(b->at[0]);
-	b = malloc(size);
-	if (!b)
-		give_up("out of memory");
-	memcpy(b, trial->traced, size);
-	return b;
-}
-
-/* Those of the other victim's call, which the case's victim survives. */
-static struct boundaries *trace_other(struct trial *trial, enum detail detail)
-{
-	struct crash_case alone = *trial->c;
-	const struct crash_case *c = trial->c;
-	struct boundaries *b;
-
-	alone.act = c->other;
-	alone.other = NULL;
-	alone.both = false;
-	trial->c = &alone;
-	b = trace_call(trial, detail);
-	trial->c = c;
-	return b;
-}
 
 /* It has to end like others that left the same. */
 static void check_ending(struct trial *trial, const struct boundary *boundary)
@@ -603,19 +138,19 @@ static void kill_at_each(struct trial *trial, const struct boundaries *b,
 		if (!chosen(trial, &b->at[i], i, stride))
 			continue;
 		trial->number = trial->endings ? b->at[i].kind : i;
-		if (kill_at(trial, &b->at[i]) && trial->endings)
+		if (trial_kill(trial, &b->at[i]) && trial->endings)
 			check_ending(trial, &b->at[i]);
 	}
 }
 
 static void try_alone(struct trial *trial)
 {
-	struct boundaries *b = trace_call(trial, DENSE);
+	struct boundaries *b = trial_trace(trial, DENSE);
 
 	trial->tally->instructions = b->instructions;
 	if (b->instructions > DENSE_MAX) {
 		free(b);
-		b = trace_call(trial, TOLD_APART);
+		b = trial_trace(trial, TOLD_APART);
 	}
 	trial->tally->distinct = b->count;
 	kill_at_each(trial, b, getenv("TORC_LONG") ? 1 : 1 + b->count / SHARE);
@@ -629,7 +164,7 @@ static void try_after(struct trial *trial, const struct boundary *other,
 	struct boundaries *b;
 
 	trial->other_boundary = other;
-	b = trace_call(trial, detail);
+	b = trial_trace(trial, detail);
 	trial->tally->instructions += b->instructions;
 	trial->tally->distinct += b->count;
 	kill_at_each(trial, b, stride);
@@ -639,7 +174,7 @@ static void try_after(struct trial *trial, const struct boundary *other,
 /* Every boundary of the one with every boundary of the other. */
 static void try_with_other(struct trial *trial)
 {
-	struct boundaries *other = trace_other(trial, KINDS);
+	struct boundaries *other = trial_trace_other(trial, KINDS);
 
 	for (uint32_t i = 0; i < other->count; i++)
 		try_after(trial, &other->at[i], KINDS, 1);
@@ -654,7 +189,7 @@ static void try_all_with_other(struct trial *trial)
 {
 	const size_t size = STEPS_MAX * sizeof(*trial->endings);
 	const uint32_t stride = getenv("TORC_LONG") ? 1 : SAMPLE;
-	struct boundaries *other = trace_other(trial, ALL_KINDS);
+	struct boundaries *other = trial_trace_other(trial, ALL_KINDS);
 
 	trial->endings = malloc(size);
 	if (!trial->endings)
@@ -680,11 +215,9 @@ static bool show_kinds_do;	/* -a */
 static void try_call(const void *of, struct tally *tally)
 {
 	const struct crash_case *c = of;
-	struct trial trial = { .c = c, .tally = tally };
+	struct trial trial;
 
-	trial.traced = shared_memory(sizeof(*trial.traced) +
-				     STEPS_MAX * sizeof(struct boundary));
-	trial.outcome = shared_memory(sizeof(*trial.outcome));
+	trial_init(&trial, c, tally);
 	if (c->other && show_kinds_do)
 		try_all_with_other(&trial);
 	else if (c->other)

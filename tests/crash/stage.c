@@ -429,10 +429,8 @@ void stage_open(struct stage *stage, const char *name, bool many, bool ringing)
 					 &stage->unusable, &stage->view));
 	stage->shadow = calloc(2, stage->view.ring_size +
 					  stage->view.cursors_size);
-	stage->report = mmap(NULL, sizeof(*stage->report),
-			     PROT_READ | PROT_WRITE,
-			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	EXPECT(stage->shadow && stage->report != MAP_FAILED, "out of memory");
+	EXPECT(stage->shadow, "out of memory");
+	stage->report = shared_memory(sizeof(*stage->report));
 	stage->report->heard = UINT64_MAX;
 	stage->listener = fork();
 	if (!stage->listener) {

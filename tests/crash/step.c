@@ -30,6 +30,16 @@ void give_up(const char *format, ...)
 	_exit(1);
 }
 
+void *shared_memory(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		give_up("out of memory");
+	return memory;
+}
+
 void victim_begin(void)
 {
 	__asm__ volatile("int3");
@@ -46,10 +56,7 @@ void victim_start(struct victim *v, void (*body)(void *context), void *context)
 	int status;
 
 	v->ended = false;
-	v->done = mmap(NULL, sizeof(*v->done), PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (v->done == MAP_FAILED)
-		give_up("mmap: %s", strerror(errno));
+	v->done = shared_memory(sizeof(*v->done));
 	fflush(NULL);
 	v->pid = fork();
 	if (v->pid < 0)

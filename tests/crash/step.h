@@ -7,6 +7,7 @@
 #define TORC_TESTS_CRASH_STEP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -42,6 +43,9 @@ void victim_kill(struct victim *v);
 
 /* Kill two at once, by their process group. */
 void victim_kill_both(struct victim *a, struct victim *b);
+
+/* Zero, and shared with the processes forked from now on. */
+void *shared_memory(size_t size);
 
 /* Say what is wrong and exit. */
 void give_up(const char *format, ...)
