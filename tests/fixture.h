@@ -14,6 +14,23 @@
 
 #include <torc/torc.h>
 
+/* The sanitizers that this is built with: gcc defines a macro, clang a feature. */
+#ifdef __has_feature
+#define FIXTURE_FEATURE(name) __has_feature(name)
+#else
+#define FIXTURE_FEATURE(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || FIXTURE_FEATURE(address_sanitizer)
+#define FIXTURE_ADDRESS_SANITIZER 1
+#else
+#define FIXTURE_ADDRESS_SANITIZER 0
+#endif
+#if defined(__SANITIZE_THREAD__) || FIXTURE_FEATURE(thread_sanitizer)
+#define FIXTURE_THREAD_SANITIZER 1
+#else
+#define FIXTURE_THREAD_SANITIZER 0
+#endif
+
 /* Make an empty bus, the default for this process and its children. */
 void fixture_init(void);
 /* Remove it; fails if a file is left there. */

@@ -20,12 +20,8 @@ TestSuite(hot_path, .init = fixture_init, .fini = fixture_fini, .timeout = 120);
 
 #if !defined(__x86_64__)
 #define UNFIT "knows x86-64 only"
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#elif FIXTURE_ADDRESS_SANITIZER || FIXTURE_THREAD_SANITIZER
 #define UNFIT "a sanitizer's instructions are not torc's"
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define UNFIT "a sanitizer's instructions are not torc's"
-#endif
 #endif
 
 #ifdef UNFIT
