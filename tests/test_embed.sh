@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# The examples of docs/embedding.md and the README compile as they promise and do
-# what they say: the ring alone in both languages with both compilers, the others
+# The examples of docs/embedding.md, the README and the manual pages compile as they
+# promise and do what they say: the ring alone in both languages with both compilers, the others
 # against the library as it is installed.
 set -u
 
@@ -36,6 +36,17 @@ extract() {
 		inside
 		found && /^```c$/ { inside = 1; found = 0 }
 	' "$source/docs/embedding.md" >"$work/$1"
+	[ -s "$work/$1" ]
+}
+
+# The program behind '.\" example: NAME' in a manual page, as it is shown.
+extract_page() {
+	awk -v name="$1" '
+		/^\.Ed/ { inside = 0 }
+		inside
+		/^\.Bd/ { inside = found }
+		{ found = $2 == "example:" && $3 == name }
+	' "$source/docs/man/${1%.c}.3" | sed 's/\\-/-/g; s/\\e/\\/g' >"$work/$1"
 	[ -s "$work/$1" ]
 }
 
@@ -93,22 +104,39 @@ installed() {
 			2>"$work/err"
 }
 
+# subscribes PROGRAM TOPIC: start it as $pid; it takes part in the topic.
+subscribes() {
+	timeout -k 5 30 "$work/$1" >"$work/out" 2>"$work/err" </dev/null &
+	pid=$!
+	for ((i = 0; i < 1000; i++)); do
+		"$TORC_CLIENTS/torc-stat" --json --interval=0 "$2" \
+			2>/dev/null | grep -q '"state"' && break
+		sleep 0.02
+	done
+}
+
 # follows EXAMPLE LIBRARY...: it prints ten messages that torc-pub publishes.
 follows() {
 	local pid status example=$1
 
 	installed "$@" || return
-	timeout -k 5 30 "$work/${example%.c}" >"$work/out" 2>"$work/err" </dev/null &
-	pid=$!
-	for ((i = 0; i < 1000; i++)); do
-		"$TORC_CLIENTS/torc-stat" --json --interval=0 prices \
-			2>/dev/null | grep -q '"state"' && break
-		sleep 0.02
-	done
+	subscribes "${example%.c}" prices
 	seq 10 | timeout -k 5 20 "$TORC_CLIENTS/torc-pub" prices
 	wait "$pid"
 	status=$?
 	[ $status = 0 ] && seq 10 | cmp -s - "$work/out"
+}
+
+# greets: the example of torc(3), once without and once with arguments.
+greets() {
+	local pid status
+
+	installed torc.c || return
+	subscribes torc greetings
+	timeout -k 5 20 "$work/torc" hello world >"$work/err" 2>&1 || return
+	wait "$pid"
+	status=$?
+	[ $status = 0 ] && printf 'hello\nworld\n' | cmp -s - "$work/out"
 }
 
 # exports LIBRARY: what the headers declare, and nothing else.
@@ -124,7 +152,7 @@ exports() {
 		diff "$work/declared" "$work/exported" >"$work/err"
 }
 
-echo 1..12
+echo 1..14
 # What neither language nor layout can do without.
 everything=(-Weverything -Wno-unknown-warning-option -Wno-padded
 	-Wno-declaration-after-statement -Wno-unsafe-buffer-usage
@@ -132,7 +160,8 @@ everything=(-Weverything -Wno-unknown-warning-option -Wno-padded
 cxx=(-Wno-c++98-compat -Wno-c++98-compat-pedantic -Wno-old-style-cast
 	-Wno-zero-as-null-pointer-constant -Wno-c++20-designator
 	-Wno-c99-extensions -Wno-missing-field-initializers)
-extract ring.c && extract epoll.c && extract libev.c && extract io_uring.c
+extract ring.c && extract epoll.c && extract libev.c && extract io_uring.c &&
+	extract_page torc.c && extract_page torc_ring.c
 report $? "the examples are there"
 # Anonymous memory is no part of C11; it is asked for by name.
 ring gcc c11 -D_DEFAULT_SOURCE -Wall -Wextra -Wpedantic -Wconversion
@@ -155,6 +184,10 @@ report $? "the library exports what its headers declare, and nothing else"
 sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '1d;$d' >"$work/readme.c"
 installed readme.c && [ "$(timeout -k 5 20 "$work/readme")" = "DAX 18500.5" ]
 report $? "the README's program, by pkg-config"
+greets
+report $? "the program of torc(3)"
+installed torc_ring.c && [ "$("$work/torc_ring")" = hello ]
+report $? "the program of torc_ring(3)"
 follows epoll.c
 report $? "an epoll loop"
 follows libev.c -lev
