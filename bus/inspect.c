@@ -171,19 +171,9 @@ static int dump_moment(struct inspection *in, struct torc_dump *dump,
 				   void *context),
 		       void *context)
 {
-	uint64_t capacity = in->ring->capacity, tail;
-	void *copy;
+	uint64_t tail;
 	int r;
 
-	in->gaps = calloc(in->ring->publishers, sizeof(*in->gaps));
-	copy = mmap(NULL, capacity, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (!in->gaps || copy == MAP_FAILED) {
-		free(in->gaps);
-		return torc_fail(-ENOMEM, "%s: out of memory for a copy",
-				 in->topic->name);
-	}
-	in->copy = copy;
 	r = take_moment(in);
 	tail = torc_load_relaxed(&in->ring->shm->tail);
 	if (!r)
@@ -194,7 +184,27 @@ static int dump_moment(struct inspection *in, struct torc_dump *dump,
 	    torc_header_kind(torc_racy_load(
 		    torc_header_at(in->ring, in->end))) == TORC_RECORD_BUSY)
 		dump->undetermined = tail - in->end;
-	munmap(copy, capacity);
+	return r;
+}
+
+static int dump_copy(struct inspection *in, struct torc_dump *dump,
+		     int (*each)(const struct torc_message *message,
+				 void *context),
+		     void *context)
+{
+	uint64_t capacity = in->ring->capacity;
+	void *copy = mmap(NULL, capacity, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int r;
+
+	in->gaps = calloc(in->ring->publishers, sizeof(*in->gaps));
+	in->copy = copy;
+	r = in->gaps && copy != MAP_FAILED
+		    ? dump_moment(in, dump, each, context)
+		    : torc_fail(-ENOMEM, "%s: out of memory for a copy",
+				in->topic->name);
+	if (copy != MAP_FAILED)
+		munmap(copy, capacity);
 	free(in->gaps);
 	return r;
 }
@@ -236,7 +246,7 @@ int torc_topic_dump(struct torc_topic *topic,
 	    torc_disk_judge(topic) != TORC_DISK_CURRENT)
 		r = dump_rest(&in, &dump, each, context);
 	else
-		r = dump_moment(&in, &dump, each, context);
+		r = dump_copy(&in, &dump, each, context);
 	if (in.locks_fd >= 0)
 		close(in.locks_fd);
 	torc_topic_unmap(topic, &view);

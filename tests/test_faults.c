@@ -33,12 +33,20 @@ struct life {
 	unsigned int flags;
 };
 
+static int ignore_message(const struct torc_message *message, void *context)
+{
+	(void)message;
+	(void)context;
+	return 0;
+}
+
 static int use(struct torc_topic *topic, struct torc_publisher *pub,
 	       struct torc_subscriber *sub)
 {
 	struct torc_participant participants[4];
 	struct torc_topic_info info;
 	struct torc_message message;
+	struct torc_dump dump;
 	char data[8];
 	int r;
 
@@ -53,6 +61,8 @@ static int use(struct torc_topic *topic, struct torc_publisher *pub,
 		r = torc_topic_participants(topic, participants, 4);
 	if (r >= 0)
 		r = torc_topic_get_info(topic, &info);
+	if (r >= 0)
+		r = torc_topic_dump(topic, ignore_message, NULL, &dump);
 	return r;
 }
 
