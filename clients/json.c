@@ -9,10 +9,13 @@
 #include "json.h"
 #include "cli.h"
 
-#include <stdarg.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* Bytes of what is printed at once; more take another turn. */
+#define LINE_USUAL 256
 
 static const char hex_digits[] = "0123456789abcdef";
 
@@ -35,16 +38,23 @@ void text_grow(struct text *text, size_t more)
 
 void text_print(struct text *text, const char *format, ...)
 {
+	size_t room = LINE_USUAL;
 	va_list arguments;
-	char line[256];
 	int length;
 
-	va_start(arguments, format);
-	length = vsnprintf(line, sizeof(line), format, arguments);
-	va_end(arguments);
-	if (length > 0)
-		text_add(text, line, (size_t)length < sizeof(line) ?
-				     (size_t)length : sizeof(line) - 1);
+	for (;;) {
+		char *to = text_reserve(text, room);
+
+		va_start(arguments, format);
+		length = vsnprintf(to, room, format, arguments);
+		va_end(arguments);
+		if (length < 0)
+			return;
+		if ((size_t)length < room)
+			break;
+		room = (size_t)length + 1;
+	}
+	text->used += (size_t)length;
 }
 
 /*

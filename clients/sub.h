@@ -30,9 +30,7 @@ struct sub_topic {
 struct sub {
 	/* options */
 	const char *directory;
-	#define SUB_BATCH_MAX 256	/* messages peeked at once */
-
-enum sub_format format;
+	enum sub_format format;
 	uint64_t count;		/* messages; UINT64_MAX: no end */
 	int64_t timeout_ns;	/* -1: none */
 	unsigned int flags;	/* TORC_SUB_* */

@@ -490,6 +490,14 @@ show() {
 		run 0 torc-stat 'no*' && let_go && finish $pid 0
 }
 
+define long_name "a row is whole however long the name"
+long_name() {
+	local file=file:$PWD/$(printf 'x%.0s' {1..240})
+	run 0 torc-pub -m x "$file" && run 0 torc-stat "$file" &&
+		[ "$(wc -l <out)" = 2 ] && says out "$file file " &&
+		run 0 torc-rm "$file"
+}
+
 define watch "--watch draws what a terminal has room for, and leaves it there"
 watch() {
 	local i screen watch="torc-stat --watch --interval=20ms"
