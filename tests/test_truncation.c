@@ -5,10 +5,12 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 TestSuite(truncation, .init = fixture_init, .fini = fixture_fini, .timeout = 60);
@@ -40,6 +42,26 @@ static void cut_cursors(void)
 	}
 	closedir(dir);
 	cr_assert_eq(cut, 1);
+}
+
+/* What the next who asks for a lock is overtaken by. */
+static void (*cut_at_lock)(void);
+
+/* In glibc's place, for the library too. */
+int fcntl(int fd, int command, ...)
+{
+	void (*cut)(void) = cut_at_lock;
+	va_list arguments;
+	void *argument;
+
+	if (cut && command == F_OFD_SETLK) {
+		cut_at_lock = NULL;
+		cut();
+	}
+	va_start(arguments, command);
+	argument = va_arg(arguments, void *);
+	va_end(arguments);
+	return (int)syscall(SYS_fcntl, fd, command, argument);
 }
 
 /* What is left of it; maybe the last user could remove all. */
@@ -117,6 +139,23 @@ Test(truncation, of_the_cursors_is_told_to_publishers)
 {
 	everybody_is_told(0, cut_cursors);
 	everybody_is_told(TORC_MANY, cut_cursors);
+}
+
+Test(truncation, while_it_is_repaired_is_told)
+{
+	static void (*const cuts[])(void) = { cut_ring, cut_cursors };
+
+	MUST(torc_sigbus_guard());
+	for (unsigned int i = 0; i < 4; i++) {
+		struct torc_topic *topic = topic_open(
+			"t", i & 1 ? TORC_MANY : 0, 4096);
+
+		cut_at_lock = cuts[i >> 1];
+		FAILS(-EPROTO, "truncated", torc_topic_repair(topic));
+		cr_expect(!cut_at_lock);
+		torc_topic_close(topic);
+		remove_topic();
+	}
 }
 
 /* As long as it takes to see that the table of mappings grows. */
