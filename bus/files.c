@@ -423,21 +423,30 @@ static int explain_opening(const struct torc_topic *topic, const char *what,
 			 strerrordesc_np(-error));
 }
 
+static bool is_whole(int fd, uint64_t size)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && S_ISREG(st.st_mode) &&
+	       (uint64_t)st.st_size >= size;
+}
+
 static int map_object(struct torc_topic *topic, enum torc_object object,
 		      bool writable, void **ret, size_t *ret_size)
 {
 	uint64_t size = object == TORC_OBJECT_RING
 				? topic->constants.ring_size
 				: topic->constants.cursors_size;
-	struct stat st;
 	const char *what = object == TORC_OBJECT_RING ? "records" : "cursors";
 	int r, fd = torc_files_describe(topic, object,
 					writable ? O_RDWR : O_RDONLY);
 
 	if (fd < 0)
 		return explain_opening(topic, what, fd);
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) ||
-	    (uint64_t)st.st_size < size)
+	/* Cursors that are cut off can be had anew, all zero: nobody's. */
+	if (!is_whole(fd, size) &&
+	    (object == TORC_OBJECT_RING || !writable ||
+	     torc_allocate(fd, size) || !is_whole(fd, size)))
 		r = torc_fail(-EPROTO, "%s: its %s are truncated; remove it "
 			      "and make it anew", topic->name, what);
 	else

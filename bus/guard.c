@@ -23,7 +23,8 @@ struct guarded {
 	uintptr_t base;		/* 0: free */
 	size_t size;
 	int protection;
-	int *unusable;		/* of the handle */
+	int error;		/* what becomes of ... */
+	int *unusable;		/* ... the handle's */
 };
 
 struct table {
@@ -54,7 +55,8 @@ static struct guarded *take_place(void)
 	}
 }
 
-int torc_guard_add(void *base, size_t size, bool writable, int *unusable)
+int torc_guard_add(void *base, size_t size, bool writable, int error,
+		   int *unusable)
 {
 	struct guarded *place = take_place();
 
@@ -62,6 +64,7 @@ int torc_guard_add(void *base, size_t size, bool writable, int *unusable)
 		return -ENOMEM;
 	place->size = size;
 	place->protection = PROT_READ | (writable ? PROT_WRITE : 0);
+	place->error = error;
 	place->unusable = unusable;
 	/* MO(torc_guard_add:A), pairs with torc_guard_find:A */
 	torc_store_release(&place->base, (uintptr_t)base);
@@ -111,7 +114,10 @@ int torc_sigbus(const siginfo_t *info)
 	errno = error;
 	if (map == MAP_FAILED)
 		return 0;
-	torc_store_relaxed(place->unusable, -EPROTO);
+	if (place->error == -EPROTO)
+		torc_store_relaxed(place->unusable, -EPROTO);
+	else
+		torc_cas(place->unusable, 0, place->error);
 	return 1;
 }
 

@@ -252,7 +252,7 @@ int torc_topic_dump(struct torc_topic *topic,
 	torc_topic_unmap(topic, &view);
 	/* What was read of it then was made up. */
 	if (unusable)
-		r = unusable;
+		r = -EPROTO;
 	if (r == -EPROTO)
 		return torc_ring_error(topic, r);
 	if (r == -EBUSY)

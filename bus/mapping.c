@@ -4,6 +4,7 @@
  */
 #include "mapping.h"
 #include "check.h"
+#include "guard.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -39,8 +40,15 @@ int torc_truncated(const struct torc_topic *topic)
 int torc_unusable(const struct torc_forkable *forkable,
 		  const struct torc_topic *topic)
 {
-	return forkable->unusable == -EPROTO ? torc_truncated(topic)
-					     : forkable->unusable;
+	switch (forkable->unusable) {
+	case -EPROTO:
+		return torc_truncated(topic);
+	case TORC_CURSORS_CUT:
+		return torc_fail(-EPROTO, "%s: somebody truncated its cursors; "
+				 "open it again", topic->name);
+	default:
+		return forkable->unusable;
+	}
 }
 
 int torc_topic_hold(struct torc_topic *topic)

@@ -119,6 +119,7 @@ struct torc_mapping {
 	 */
 	int (*ring)(int subscription, int eventfd);
 
+	bool parts_named;	/* the cursors are found by the ring's id */
 	bool on_bus;	/* a topic's place is on a bus, where no others' files are,
 			   and it is known by its name without the prefix */
 	bool handed_on;	/* as its descriptor */

@@ -166,6 +166,7 @@ const struct torc_mapping torc_mapping_file = {
 	.name = "file",
 	.prefix = "file:",
 	.given = true,
+	.parts_named = true,
 	.locate = file_locate,
 	.create = file_create,
 	.open = file_open,

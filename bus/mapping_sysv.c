@@ -434,6 +434,7 @@ const struct torc_mapping torc_mapping_sysv = {
 	.name = "sysv",
 	.prefix = "sysv:",
 	.given = true,
+	.parts_named = true,
 	.locate = sysv_locate,
 	.create = sysv_create,
 	.open = sysv_open,

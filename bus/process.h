@@ -34,7 +34,7 @@ struct torc_forkable {
 	struct torc_forkable *next, **link;	/* NULL: of the parent */
 	int fds[2];	/* closed in the child, and -1 then */
 	/* Why the handle is of no use any more: -EOWNERDEAD, we are the child;
-	 * -EPROTO, its ring was cut off.  Or 0. */
+	 * -EPROTO, its ring was cut off; or TORC_CURSORS_CUT.  Or 0. */
 	int unusable;
 };
 

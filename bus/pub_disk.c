@@ -74,8 +74,10 @@ int torc_pub_sync_committed(struct torc_publisher *pub, uint64_t bytes)
 
 int torc_pub_sync(struct torc_publisher *pub)
 {
-	if (pub->forkable.unusable)
-		return torc_unusable(&pub->forkable, pub->topic);
+	int r = torc_pub_check(pub);
+
+	if (r)
+		return r;
 	if (!pub->topic->mapping->disk)
 		return 0;
 	pub->unsynced = 0;

@@ -4,6 +4,7 @@
  */
 #include "publisher.h"
 
+#include "guard.h"
 #include "lock.h"
 #include "owners.h"
 #include "repairer.h"
@@ -172,11 +173,25 @@ int torc_pub_open(struct torc_topic *topic,
 	return r;
 }
 
+int torc_pub_recover(struct torc_publisher *pub)
+{
+	int *unusable = &pub->forkable.unusable;
+
+	if (*unusable != TORC_CURSORS_CUT)
+		return torc_unusable(&pub->forkable, pub->topic);
+	/* First: they may be cut off again. */
+	torc_store_relaxed(unusable, 0);
+	/* If they cannot be had, nobody holds us; perhaps the next time. */
+	if (torc_topic_restore_cursors(pub->topic, &pub->view))
+		torc_store_relaxed(unusable, TORC_CURSORS_CUT);
+	return 0;
+}
+
 struct torc_publisher *torc_pub_close(struct torc_publisher *pub)
 {
 	if (!pub)
 		return NULL;
-	if (pub->slot && !pub->forkable.unusable) {
+	if (pub->slot && !torc_pub_check(pub)) {
 		torc_pub_abort(pub);
 		torc_pub_mend(pub);
 		torc_store_release(&pub->slot->pid, 0);

@@ -63,10 +63,10 @@ static __attribute__((noinline)) int reserve_slowly(struct torc_publisher *pub,
 static inline int reserve(struct torc_publisher *pub, size_t length,
 			  void **ret_payload)
 {
-	int r;
+	int r = torc_pub_check(pub);
 
-	if (torc_unlikely(pub->forkable.unusable))
-		return torc_unusable(&pub->forkable, pub->topic);
+	if (torc_unlikely(r))
+		return r;
 	if (torc_unlikely(pub->reserved))
 		torc_pub_abort(pub);
 	r = try_reserve(pub, length, ret_payload);
@@ -165,10 +165,10 @@ int torc_pub_publish_batch(struct torc_publisher *pub,
 			   const struct torc_span *messages, int count)
 {
 	struct torc_attempt attempt = { .pub = pub };
-	int r;
+	int r = torc_pub_check(pub);
 
-	if (torc_unlikely(pub->forkable.unusable))
-		return torc_unusable(&pub->forkable, pub->topic);
+	if (torc_unlikely(r))
+		return r;
 	if (count < 1)
 		return torc_fail(-EINVAL, "%s: a batch has at least one "
 				 "message", pub->topic->name);
@@ -206,8 +206,10 @@ int torc_pub_reserve(struct torc_publisher *pub, size_t length,
 
 int torc_pub_commit(struct torc_publisher *pub, size_t length)
 {
-	if (torc_unlikely(pub->forkable.unusable))
-		return torc_unusable(&pub->forkable, pub->topic);
+	int r = torc_pub_check(pub);
+
+	if (torc_unlikely(r))
+		return r;
 	if (torc_unlikely(!pub->reserved || length > pub->reserved_length))
 		return torc_fail(-EINVAL, "%s: nothing was reserved, or less",
 				 pub->topic->name);
@@ -217,7 +219,7 @@ int torc_pub_commit(struct torc_publisher *pub, size_t length)
 
 void torc_pub_abort(struct torc_publisher *pub)
 {
-	if (!pub->reserved || pub->forkable.unusable)
+	if (!pub->reserved || torc_pub_check(pub))
 		return;
 	pub->reserved = false;
 	if (pub->many) {

@@ -180,8 +180,9 @@ int torc_pub_make_room(struct torc_attempt *attempt)
 	uint64_t now;
 	int r;
 
-	if (pub->forkable.unusable)
-		return torc_unusable(&pub->forkable, pub->topic);
+	r = torc_pub_check(pub);
+	if (r)
+		return r;
 	if (!attempt->begun)
 		begin_attempt(attempt);
 	now = torc_now_ns();

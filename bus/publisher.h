@@ -39,6 +39,18 @@ struct torc_publisher {
 	uint64_t unsynced;		/* ASYNC: bytes; INTERVAL: whether any */
 };
 
+/* ---- pub_open.c ---------------------------------------------------------- */
+
+/* forkable.unusable is not 0.  Why the publisher is of no use; 0 if it goes on. */
+int torc_pub_recover(struct torc_publisher *pub);
+
+/* Before whatever is done with it: 0, or as torc_unusable(). */
+static inline int torc_pub_check(struct torc_publisher *pub)
+{
+	return torc_unlikely(pub->forkable.unusable) ? torc_pub_recover(pub)
+						     : 0;
+}
+
 /* ---- pub_room.c ---------------------------------------------------------- */
 
 /* Wake subscribers that sleep; 0, for callers that end with it. */

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -284,11 +285,12 @@ static int guard(const struct torc_view *view, enum torc_access access,
 		 int *unusable)
 {
 	int r = torc_guard_add(view->ring_base, view->ring_size,
-			       access == TORC_ACCESS_PUBLISH, unusable);
+			       access == TORC_ACCESS_PUBLISH, -EPROTO, unusable);
 
 	if (!r && view->cursors_base)
 		r = torc_guard_add(view->cursors_base, view->cursors_size,
-				   access != TORC_ACCESS_LOOK, unusable);
+				   access != TORC_ACCESS_LOOK, TORC_CURSORS_CUT,
+				   unusable);
 	return r;
 }
 
@@ -304,6 +306,45 @@ static int explain_mapping(const struct torc_topic *topic,
 	return r == -EACCES ? torc_topic_refused(topic, access) : r;
 }
 
+/*
+ * Say whose the cursors are, if somebody has written over that: who may write them
+ * shall not keep publishers out.
+ */
+static void sign_cursors(const struct torc_topic *topic,
+			 const struct torc_view *view)
+{
+	struct torc_cursors_shm *cursors = view->cursors_base;
+	unsigned char id[sizeof(cursors->id)];
+
+	torc_copy(id, cursors->id, sizeof(id));
+	if (torc_load_acquire(&cursors->magic) == TORC_CURSORS_MAGIC &&
+	    !memcmp(id, topic->constants.id, sizeof(id)))
+		return;
+	torc_copy(cursors->id, topic->constants.id, sizeof(id));
+	torc_store_release(&cursors->magic, TORC_CURSORS_MAGIC);
+}
+
+int torc_topic_restore_cursors(struct torc_topic *topic, struct torc_view *view)
+{
+	struct torc_view anew = { .ring_base = NULL };
+	int r = topic->mapping->map(topic, TORC_ACCESS_PUBLISH, &anew);
+
+	if (r)
+		return explain_mapping(topic, TORC_ACCESS_PUBLISH, r);
+	munmap(anew.ring_base, anew.ring_size);
+	/* Where they were, as handles know them. */
+	if (mremap(anew.cursors_base, anew.cursors_size, anew.cursors_size,
+		   MREMAP_MAYMOVE | MREMAP_FIXED,
+		   view->cursors_base) == MAP_FAILED) {
+		r = -errno;
+		munmap(anew.cursors_base, anew.cursors_size);
+		return torc_fail(r, "%s: cannot map its cursors: %s",
+				 topic->name, strerrordesc_np(-r));
+	}
+	sign_cursors(topic, view);
+	return torc_memory_apply(topic, TORC_ACCESS_PUBLISH, view);
+}
+
 int torc_topic_attach(struct torc_topic *topic, enum torc_access access,
 		      int *unusable, struct torc_view *ret_view)
 {
@@ -317,6 +358,9 @@ int torc_topic_attach(struct torc_topic *topic, enum torc_access access,
 		torc_topic_unmap(topic, &view);
 		return torc_fail(r, "%s: out of memory", topic->name);
 	}
+	if (topic->mapping->parts_named && view.cursors_base &&
+	    access != TORC_ACCESS_LOOK)
+		sign_cursors(topic, &view);
 	r = torc_ring_attach(&view.ring, view.ring_base, view.ring_size,
 			     view.cursors_base, view.cursors_size);
 	/* What was checked at opening may have been changed since. */

@@ -21,6 +21,12 @@ int torc_topic_map(struct torc_topic *topic, enum torc_access access,
 /* The same without taking part. */
 int torc_topic_attach(struct torc_topic *topic, enum torc_access access,
 		      int *unusable, struct torc_view *ret_view);
+/*
+ * Map the cursors of @view, a publisher's, anew, which were cut off.  Those whose
+ * slots were there are evicted.
+ */
+int torc_topic_restore_cursors(struct torc_topic *topic,
+			       struct torc_view *view);
 void torc_topic_unmap(struct torc_topic *topic, struct torc_view *view);
 
 #endif /* BUS_TOPIC_H */

@@ -367,9 +367,12 @@ static int scribble(void *context)
 	return 0;
 }
 
-/* Receive all there is: in order, whole, and each gap told.  How many came. */
+/*
+ * Receive all there is: in order, whole, and each gap told; who is thrown out, by
+ * -ESTALE or @told, joins anew.  How many came.
+ */
 static uint64_t drain(struct torc_subscriber **sub, struct torc_topic *topic,
-		      unsigned int flags, uint64_t *next)
+		      unsigned int flags, int told, uint64_t *next)
 {
 	struct torc_sub_options options = { .flags = flags | TORC_SUB_OLDEST };
 	uint64_t data, lost, received = 0;
@@ -382,7 +385,7 @@ static uint64_t drain(struct torc_subscriber **sub, struct torc_topic *topic,
 		if (r == -EAGAIN)
 			break;
 		if (r) {
-			cr_expect_eq(r, -ESTALE, "%d", r);
+			cr_expect(r == -ESTALE || r == told, "%d", r);
 			*sub = torc_sub_close(*sub);
 			*next = 0;
 			break;
@@ -398,37 +401,63 @@ static uint64_t drain(struct torc_subscriber **sub, struct torc_topic *topic,
 	return received;
 }
 
-Test(intruder, garbage_in_the_cursors_garbles_no_message_and_hides_no_loss)
+/* The owner goes on while the other user does @harm, which subscribers may be @told. */
+static void traffic_goes_on(unsigned int flags, int (*harm)(void *context),
+			    int told)
 {
 	struct torc_pub_options options = { .full = TORC_FULL_EVICT };
+	struct torc_topic *topic = make_topic("t", flags, 0644, 0666);
 	struct torc_subscriber *subs[2] = { NULL, NULL };
 	uint64_t next[2] = { 0, 0 }, received[2] = { 0, 0 };
+	struct torc_publisher *pub;
+	pid_t other;
 
-	for (unsigned int many = 0; many < 2; many++) {
-		struct torc_topic *topic = make_topic("t", many * TORC_MANY,
-						      0644, 0666);
-		struct torc_publisher *pub;
-		pid_t other;
-
-		MUST(torc_pub_open(topic, &options, &pub));
-		tell(0);
-		other = other_start(scribble, NULL);
-		await(1);
-		for (uint64_t i = 0; i < 50000; i++) {
-			MUST(torc_pub_publish(pub, &i, sizeof(i)));
-			for (unsigned int k = 0; k < 2 && i % 50 == 0; k++)
-				received[k] += drain(&subs[k], topic,
-						     k * TORC_SUB_LOSSY,
-						     &next[k]);
-		}
-		tell(2);
-		cr_expect_eq(child_end(other), 0);
-		for (int k = 0; k < 2; k++) {
-			cr_expect_gt(received[k], 1000u);
-			subs[k] = torc_sub_close(subs[k]);
-			next[k] = received[k] = 0;
-		}
-		torc_pub_close(pub);
-		torc_topic_close(topic);
+	MUST(torc_pub_open(topic, &options, &pub));
+	tell(0);
+	other = other_start(harm, NULL);
+	await(1);
+	for (uint64_t i = 0; i < 50000; i++) {
+		MUST(torc_pub_publish(pub, &i, sizeof(i)));
+		for (unsigned int k = 0; k < 2 && i % 50 == 0; k++)
+			received[k] += drain(&subs[k], topic,
+					     k * TORC_SUB_LOSSY, told,
+					     &next[k]);
 	}
+	tell(2);
+	cr_expect_eq(child_end(other), 0);
+	for (int k = 0; k < 2; k++) {
+		cr_expect_gt(received[k], 1000u);
+		torc_sub_close(subs[k]);
+	}
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+}
+
+Test(intruder, garbage_in_the_cursors_garbles_no_message_and_hides_no_loss)
+{
+	traffic_goes_on(0, scribble, -ESTALE);
+	traffic_goes_on(TORC_MANY, scribble, -ESTALE);
+}
+
+/* The cursors are cut off anywhere, or made larger, again and again. */
+static int cut_off(void *context)
+{
+	char path[PATH_MAX];
+
+	(void)context;
+	part_path("t", "cursors", path);
+	for (unsigned int i = 0; __atomic_load_n(stage, __ATOMIC_RELAXED) < 2;
+	     i++) {
+		NEEDS(!truncate(path, i * 1000 % 10007));
+		tell(1);
+		usleep(i % 200);
+	}
+	return 0;
+}
+
+Test(intruder, who_truncates_the_cursors_stops_no_publisher_and_hides_no_loss)
+{
+	MUST(torc_sigbus_guard());
+	traffic_goes_on(0, cut_off, -EPROTO);
+	traffic_goes_on(TORC_MANY, cut_off, -EPROTO);
 }

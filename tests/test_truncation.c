@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -23,25 +24,39 @@ static void cut_ring(void)
 	cr_assert_eq(truncate(path, 0), 0);
 }
 
-static void cut_cursors(void)
+/* Opened for writing. */
+static int open_cursors(void)
 {
 	DIR *dir = opendir(fixture_bus);
 	struct dirent *entry;
-	int cut = 0;
+	int fd = -1;
 
 	cr_assert(dir);
-	while ((entry = readdir(dir))) {
-		if (!strstr(entry->d_name, ".cursors"))
-			continue;
-		int fd = openat(dirfd(dir), entry->d_name, O_RDWR);
-
-		cr_assert_geq(fd, 0);
-		cr_assert_eq(ftruncate(fd, 0), 0);
-		close(fd);
-		cut++;
-	}
+	while (fd < 0 && (entry = readdir(dir)))
+		if (strstr(entry->d_name, ".cursors"))
+			fd = openat(dirfd(dir), entry->d_name, O_RDWR);
 	closedir(dir);
-	cr_assert_eq(cut, 1);
+	cr_assert_geq(fd, 0);
+	return fd;
+}
+
+static void cut_cursors(void)
+{
+	int fd = open_cursors();
+
+	cr_assert_eq(ftruncate(fd, 0), 0);
+	close(fd);
+}
+
+/* What says whose they are. */
+static void garble_cursors(void)
+{
+	static const char garbage[64] = { 1 };
+	int fd = open_cursors();
+
+	cr_assert_eq(pwrite(fd, garbage, sizeof(garbage), 0),
+		     (ssize_t)sizeof(garbage));
+	close(fd);
 }
 
 /* What the next who asks for a lock is overtaken by. */
@@ -102,7 +117,7 @@ static void receive_until_told(struct torc_subscriber *sub)
 		     -EPROTO);
 }
 
-static void everybody_is_told(unsigned int flags, void (*cut)(void))
+static void everybody_is_told(unsigned int flags)
 {
 	struct torc_pub_options fails = { .full = TORC_FULL_EVICT };
 	struct torc_topic *topic = topic_open("t", flags, 4096);
@@ -117,11 +132,10 @@ static void everybody_is_told(unsigned int flags, void (*cut)(void))
 	sub[1] = sub_open(topic, TORC_SUB_LOSSY);
 	MUST(torc_topic_get_info(topic, &info));
 	MUST(torc_pub_publish(pub, "before", 6));
-	cut();
+	cut_ring();
 	publish_until_told(pub);
-	if (cut == cut_ring)
-		for (int i = 0; i < 2; i++)
-			receive_until_told(sub[i]);
+	for (int i = 0; i < 2; i++)
+		receive_until_told(sub[i]);
 	torc_pub_close(pub);
 	torc_sub_close(sub[0]);
 	torc_sub_close(sub[1]);
@@ -131,14 +145,116 @@ static void everybody_is_told(unsigned int flags, void (*cut)(void))
 
 Test(truncation, of_the_ring_is_told)
 {
-	everybody_is_told(0, cut_ring);
-	everybody_is_told(TORC_MANY, cut_ring);
+	everybody_is_told(0);
+	everybody_is_told(TORC_MANY);
 }
 
-Test(truncation, of_the_cursors_is_told_to_publishers)
+/* And a lossless subscriber loses nothing. */
+static void all_is_well(struct torc_topic *topic, struct torc_publisher *pub)
 {
-	everybody_is_told(0, cut_cursors);
-	everybody_is_told(TORC_MANY, cut_cursors);
+	struct torc_subscriber *sub = sub_open(topic, 0);
+	int n = 0, received = 0, r;
+
+	while (!(r = torc_pub_publish(pub, "0123456789", 10)))
+		n++;
+	cr_expect_eq(r, -EAGAIN);
+	while (!(r = sub_receive(sub)))
+		received++;
+	cr_expect_eq(r, -EAGAIN);
+	cr_expect_gt(n, 50);
+	cr_expect_eq(received, n);
+	torc_sub_close(sub);
+}
+
+/* How a subscriber ends up that held the floor by what was cut off. */
+static void it_was_evicted(struct torc_subscriber *sub)
+{
+	int r;
+
+	do
+		r = sub_receive(sub);
+	while (!r);
+	cr_expect(r == -ESTALE || r == -EPROTO, "%d", r);
+	torc_sub_close(sub);
+}
+
+static void publishers_go_on(unsigned int flags, bool subscriber_first)
+{
+	struct torc_pub_options fails = { .full = TORC_FULL_FAIL };
+	struct torc_topic *topic = topic_open("t", flags, 4096);
+	struct torc_subscriber *sub = sub_open(topic, 0);
+	struct torc_publisher *pub;
+	void *payload;
+
+	MUST(torc_sigbus_guard());
+	MUST(torc_pub_open(topic, &fails, &pub));
+	MUST(torc_pub_publish(pub, "before", 6));
+	MUST(torc_pub_reserve(pub, 6, &payload));
+	memcpy(payload, "beside", 6);
+	cut_cursors();
+	if (subscriber_first)
+		it_was_evicted(sub);
+	MUST(torc_pub_commit(pub, 6));
+	for (int i = 0; i < 1000; i++)
+		MUST(torc_pub_publish(pub, "0123456789", 10));
+	if (!subscriber_first)
+		it_was_evicted(sub);
+	all_is_well(topic, pub);
+	cut_cursors();
+	torc_pub_close(pub);
+	MUST(torc_pub_open(topic, &fails, &pub));
+	all_is_well(topic, pub);
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+	cr_expect_eq(fixture_files(), 0);
+}
+
+Test(truncation, of_the_cursors_stops_no_publisher)
+{
+	for (int i = 0; i < 4; i++)
+		publishers_go_on(i & 1 ? TORC_MANY : 0, i & 2);
+}
+
+/* Those that have no memory for it go on without, until there is some. */
+Test(truncation, of_the_cursors_for_good_stops_no_publisher)
+{
+	struct torc_pub_options fails = { .full = TORC_FULL_FAIL };
+	struct torc_topic *topic = topic_open("t", TORC_MANY, 4096);
+	struct rlimit limit = { 0, RLIM_INFINITY };
+	struct torc_publisher *pub;
+
+	MUST(torc_sigbus_guard());
+	MUST(torc_pub_open(topic, &fails, &pub));
+	cut_cursors();
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	for (int i = 0; i < 1000; i++)
+		MUST(torc_pub_publish(pub, "0123456789", 10));
+	limit.rlim_cur = RLIM_INFINITY;
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	MUST(torc_pub_publish(pub, "0123456789", 10));
+	all_is_well(topic, pub);
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+}
+
+Test(truncation, of_the_cursors_or_garbage_there_keeps_nobody_out)
+{
+	static void (*const harms[])(void) = { cut_cursors, garble_cursors };
+	struct torc_pub_options fails = { .full = TORC_FULL_FAIL };
+
+	for (unsigned int i = 0; i < 4; i++) {
+		struct torc_topic *topic = topic_open(
+			"t", i & 1 ? TORC_MANY : 0, 4096);
+		struct torc_publisher *pub;
+
+		harms[i >> 1]();
+		torc_sub_close(sub_open(topic, TORC_SUB_LOSSY));
+		harms[i >> 1]();
+		MUST(torc_pub_open(topic, &fails, &pub));
+		all_is_well(topic, pub);
+		torc_pub_close(pub);
+		torc_topic_close(topic);
+	}
 }
 
 Test(truncation, while_it_is_repaired_is_told)

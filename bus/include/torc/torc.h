@@ -100,7 +100,9 @@ TORC_API const char *torc_version(void);
  * Whoever may write a topic's file on tmpfs or disk can truncate it, and whoever
  * touches what is gone gets SIGBUS.  With the guard, a handler for that signal,
  * the publisher or subscriber gets -EPROTO from its next call on instead; what
- * the interrupted call did is lost.  SIGBUS from elsewhere goes on to the handler
+ * the interrupted call did is lost.  If only the cursors were cut off, publishers go
+ * on, and make them anew; subscribers whose slots were there are told, by -EPROTO or
+ * as if they had been evicted.  SIGBUS from elsewhere goes on to the handler
  * that was there before.  A sealed memfd (memfd:) or the driver needs no guard.
  *
  * Context: Once per process, before other handlers of SIGBUS are installed over
