@@ -42,7 +42,7 @@ struct torc_set {
 	struct torc_bell bell;
 	struct torc_patience patience;
 	struct torc_seat **seats;	/* by their hints; NULL: free */
-	struct torc_seat **warm, **cooled;
+	struct torc_seat **warm;
 	uint32_t size, warm_count, turn;
 	uint32_t polled;	/* members that nobody can wake */
 	uint32_t looks, scan_at;
@@ -110,38 +110,50 @@ static void arm(struct torc_seat *seat)
 }
 
 /*
- * Make members cold: @all, or those that were silent since the last time.  True
- * if one of them has something to say after all.
+ * Arm the bells of members: @all, or those that were silent since the last time.
+ * These are behind the others then, from the index that is returned on.
  */
-static bool cool(struct torc_set *set, bool all)
+static uint32_t arm_silent(struct torc_set *set, bool all)
 {
-	uint32_t kept = 0, cooled = 0;
-	bool any = false;
+	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < set->warm_count; i++) {
 		struct torc_seat *seat = set->warm[i];
 
 		if (!seat->slot || (seat->spoke && !all)) {
 			seat->spoke = false;
+			set->warm[i] = set->warm[kept];
 			set->warm[kept++] = seat;
 			continue;
 		}
 		torc_sub_settle(seat->sub);
 		arm(seat);
-		seat->warm = false;
-		set->cooled[cooled++] = seat;
 	}
+	return kept;
+}
+
+/*
+ * Make members cold, as arm_silent() chooses them.  True if one of them has
+ * something to say after all.
+ */
+static bool cool(struct torc_set *set, bool all)
+{
+	uint32_t kept = arm_silent(set, all), count = set->warm_count;
+
+	if (kept == count)
+		return false;
+	set->blind = !torc_wake_barrier();
 	set->warm_count = kept;
-	if (cooled)
-		set->blind = !torc_wake_barrier();
-	for (uint32_t i = 0; i < cooled; i++) {
-		if (!torc_sub_ready(set->cooled[i]->sub))
+	for (uint32_t i = kept; i < count; i++) {
+		struct torc_seat *seat = set->warm[i];
+
+		seat->warm = false;
+		if (!torc_sub_ready(seat->sub))
 			continue;
-		torc_store_relaxed(&set->cooled[i]->slot->bell_armed, 0u);
-		make_warm(set, set->cooled[i]);
-		any = true;
+		torc_store_relaxed(&seat->slot->bell_armed, 0u);
+		make_warm(set, seat);
 	}
-	return any;
+	return set->warm_count > kept;
 }
 
 /* Those whose bells the driver disarmed. */
@@ -366,8 +378,7 @@ static int grow(struct torc_set *set)
 {
 	uint32_t size = set->size ? 2 * set->size : 8;
 
-	if (grow_list(&set->seats, size) || grow_list(&set->warm, size) ||
-	    grow_list(&set->cooled, size))
+	if (grow_list(&set->seats, size) || grow_list(&set->warm, size))
 		return -ENOMEM;
 	for (uint32_t i = set->size; i < size; i++)
 		set->seats[i] = NULL;
@@ -520,7 +531,6 @@ struct torc_set *torc_set_close(struct torc_set *set)
 	torc_forkable_remove(&set->forkable);
 	free(set->seats);
 	free(set->warm);
-	free(set->cooled);
 	free(set);
 	return NULL;
 }
