@@ -137,7 +137,7 @@ bool torc_bell_from_equal(int fd)
 }
 
 void torc_bell_send(int socket, int fd, struct sockaddr_un *to,
-			    socklen_t to_length)
+		    socklen_t to_length)
 {
 	union control control = { .all = { 0 } };
 	struct msghdr datagram = { .msg_name = to, .msg_namelen = to_length,

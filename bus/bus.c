@@ -92,7 +92,8 @@ int torc_directory_open(const char *path, const char *on,
 
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return torc_fail(-errno, "%s: cannot open the directory: %s", path, strerrordesc_np(errno));
+		return torc_fail(-errno, "%s: cannot open the directory: %s",
+				 path, strerrordesc_np(errno));
 	r = check_directory(fd, path);
 	if (r)
 		goto err_close;

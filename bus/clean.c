@@ -3,30 +3,14 @@
  * Removing what crashes left on a bus.
  */
 #include "bell.h"
-#include "files.h"
+#include "bus.h"
 #include "lock.h"
+#include "parts.h"
 #include "sysv_parts.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-/* Is @file the part of a ring?  Its id, then. */
-static bool is_part(const char *file, unsigned char id[16])
-{
-	static const char *const parts[] = { "ring", "cursors", "locks" };
-
-	if (file[0] != '.' || strlen(file) < 35 || file[33] != '.')
-		return false;
-	for (int i = 0; i < 16; i++)
-		if (sscanf(file + 1 + 2 * i, "%2hhx", &id[i]) != 1)
-			return false;
-	for (size_t i = 0; i < 3; i++)
-		if (!strcmp(file + 34, parts[i]))
-			return true;
-	return false;
-}
 
 struct search {
 	int bus_fd;
@@ -72,7 +56,7 @@ static int clean_part(struct torc_bus *bus, const char *file)
 	struct torc_forkable held;
 	int locks_fd, r;
 
-	if (!is_part(file, id))
+	if (!torc_part_is(file, id))
 		return 0;
 	torc_held_begin(&held);
 	torc_fork_hold();

@@ -7,94 +7,20 @@
  *	.<id>.cursors		the cursors		cursors_mode, cursors_group
  *	.<id>.locks		only locked		who may write the ring
  *
- * A topic is made under hidden names, the ring last, and linked into place; so
- * nobody ever opens a half-made one.  Who takes part in it holds a read lock on
- * the lifetime byte of the locks (or of the cursors, if it may not open those),
- * and looks only then whether the ring is still linked.  Who removes it holds
- * both for writing.
+ * How they are made is in files_make.c.  Who takes part in a topic holds a read
+ * lock on the lifetime byte of the locks (or of the cursors, if it may not open
+ * those), and looks only then whether the ring is still linked.  Who removes it
+ * holds both for writing.
  */
 #include "files.h"
 #include "lock.h"
+#include "parts.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define FILE_NAME_MAX 64
-
-static void part_name(const unsigned char id[16], const char *part,
-		      char name[FILE_NAME_MAX])
-{
-	static const char digits[] = "0123456789abcdef";
-
-	name[0] = '.';
-	for (int i = 0; i < 16; i++) {
-		name[1 + 2 * i] = digits[id[i] >> 4];
-		name[2 + 2 * i] = digits[id[i] & 15];
-	}
-	snprintf(name + 33, FILE_NAME_MAX - 33, ".%s", part);
-}
-
-int torc_part_open(int bus_fd, const unsigned char id[16], const char *part,
-		   int flags)
-{
-	char name[FILE_NAME_MAX];
-	int fd;
-
-	part_name(id, part, name);
-	fd = openat(bus_fd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-		    0600);
-	return fd < 0 ? -errno : fd;
-}
-
-static void remove_part(int bus_fd, const unsigned char id[16],
-			const char *part)
-{
-	char name[FILE_NAME_MAX];
-
-	part_name(id, part, name);
-	unlinkat(bus_fd, name, 0);
-}
-
-/*
- * Does the part @fd belong to the owner of @ring_fd?  Where others may make files
- * as well, a ring of theirs could bear the id of another's, and must not get at
- * its parts.  A System V ring has no file.
- */
-static bool same_owner(int fd, int ring_fd)
-{
-	struct stat part, ring;
-
-	return ring_fd < 0 || (!fstat(fd, &part) && !fstat(ring_fd, &ring) &&
-			       part.st_uid == ring.st_uid);
-}
-
-/* -EPERM if it is another's. */
-static int open_part_of(int ring_fd, int bus_fd, const unsigned char id[16],
-			const char *part, int flags)
-{
-	int fd = torc_part_open(bus_fd, id, part, flags);
-
-	if (fd < 0 || same_owner(fd, ring_fd))
-		return fd;
-	close(fd);
-	return -EPERM;
-}
-
-static void remove_part_of(int ring_fd, int bus_fd, const unsigned char id[16],
-			   const char *part)
-{
-	int fd = torc_part_open(bus_fd, id, part, O_PATH);
-
-	if (fd < 0)
-		return;
-	if (same_owner(fd, ring_fd))
-		remove_part(bus_fd, id, part);
-	close(fd);
-}
 
 static bool same_file(int fd, int bus_fd, const char *file)
 {
@@ -105,208 +31,6 @@ static bool same_file(int fd, int bus_fd, const char *file)
 	       ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
 }
 
-/* ---- Making ------------------------------------------------------------- */
-
-void torc_permissions_of(const struct torc_topic_options *options,
-			 struct torc_permissions *ring,
-			 struct torc_permissions *cursors)
-{
-	ring->mode = options->mode ? options->mode : 0600;
-	ring->owner = options->flags & TORC_OWNER ? options->owner : (uid_t)-1;
-	ring->group = options->flags & TORC_GROUP ? options->group : (gid_t)-1;
-	*cursors = *ring;
-	cursors->mode = options->cursors_mode ? options->cursors_mode
-					      : ring->mode & 0600;
-	if (options->flags & TORC_CURSORS_GROUP)
-		cursors->group = options->cursors_group;
-}
-
-/* The mode last: nobody gets what only another owner or group may. */
-int torc_permit(const struct torc_topic *topic, int fd,
-		const struct torc_permissions *permissions)
-{
-	uid_t owner = permissions->owner;
-	gid_t group = permissions->group;
-
-	if ((owner != (uid_t)-1 || group != (gid_t)-1) &&
-	    fchown(fd, owner, group)) {
-		const int r = -errno;
-
-		return torc_fail(r, "%s: cannot give it to user %d, group %d "
-				 "(-1: as it is): %s; only root gives it to "
-				 "another user, and others only to a group of "
-				 "theirs", topic->name, (int)owner, (int)group,
-				 strerrordesc_np(-r));
-	}
-	if (fchmod(fd, permissions->mode))
-		return torc_fail(-errno, "%s: cannot set its mode: %s",
-				 topic->name, strerrordesc_np(errno));
-	return 0;
-}
-
-/* A new file of @size bytes that are there for certain, and its mapping. */
-static int make_part(struct torc_topic *topic, const unsigned char id[16],
-		     const char *part, uint64_t size,
-		     const struct torc_permissions *permissions, void **ret)
-{
-	int r, fd = torc_part_open(topic->place.bus->fd, id, part,
-			      O_RDWR | O_CREAT | O_EXCL);
-
-	if (fd < 0)
-		return torc_fail(fd, "%s: cannot make it: %s", topic->name,
-				 strerrordesc_np(-fd));
-	r = torc_allocate(fd, size);
-	if (r)
-		r = torc_fail(r, "%s: cannot get %llu bytes for it in %s: %s; %s, "
-			      "or use a smaller capacity", topic->name,
-			      (unsigned long long)size, topic->place.bus->path,
-			      strerrordesc_np(-r),
-			      r == -EFBIG ? "raise RLIMIT_FSIZE (ulimit -f)"
-					  : "free some");
-	else
-		r = torc_permit(topic, fd, permissions);
-	if (!r)
-		r = torc_map_part(topic, fd, 0, size, true, ret);
-	close(fd);
-	return r;
-}
-
-static int explain_making(const struct torc_topic *topic, int error)
-{
-	return torc_fail(error, "%s: cannot make it %s %s: %s", topic->name,
-			 topic->place.bus->on, topic->place.bus->path, strerrordesc_np(-error));
-}
-
-static int make_locks(struct torc_topic *topic, const unsigned char id[16],
-		      const struct torc_permissions *permissions)
-{
-	struct stat st;
-	int r, fd;
-
-	torc_fork_hold();
-	fd = torc_part_open(topic->place.bus->fd, id, "locks",
-		       O_RDWR | O_CREAT | O_EXCL);
-	topic->forkable.fds[0] = fd;
-	torc_fork_allow();
-	if (fd < 0)
-		return explain_making(topic, fd);
-	r = torc_lock_set(fd, F_RDLCK, TORC_LOCK_LIFETIME, 1);
-	if (r)
-		r = explain_making(topic, r);
-	else
-		r = torc_permit(topic, fd, permissions);
-	/* Taken for left over, before it was locked. */
-	if (!r && !fstat(fd, &st) && !st.st_nlink)
-		r = -EAGAIN;
-	if (r) {
-		topic->forkable.fds[0] = -1;
-		close(fd);
-		remove_part(topic->place.bus->fd, id, "locks");
-	}
-	return r;
-}
-
-int torc_files_make_locks(struct torc_topic *topic, const unsigned char id[16],
-			  const struct torc_permissions *ring)
-{
-	struct torc_permissions locks = *ring;
-	mode_t writers = ring->mode & 0222;
-	int r;
-
-	locks.mode = writers | writers << 1;
-	do
-		r = make_locks(topic, id, &locks);
-	while (r == -EAGAIN);
-	return r;
-}
-
-/* Give the ring @fd, which is whole, its name. */
-static int link_ring(struct torc_topic *topic, int fd, bool replace)
-{
-	const struct torc_bus *bus = topic->place.bus;
-	char part[FILE_NAME_MAX];
-
-	part_name(topic->constants.id, "ring", part);
-	if (renameat2(bus->fd, part, bus->fd, topic->place.file,
-		      replace ? 0 : RENAME_NOREPLACE))
-		return torc_fail(-errno, "%s: cannot link it %s %s: %s",
-				 topic->name, bus->on, bus->path,
-				 strerrordesc_np(errno));
-	if (topic->mapping->disk)
-		fsync(bus->fd);
-	topic->fd = fd;
-	return 0;
-}
-
-/* Its parts are there, and mapped. */
-static int complete(struct torc_topic *topic, const struct torc_filling *filling,
-		    void *ring, void *cursors)
-{
-	int r, fd = torc_part_open(topic->place.bus->fd, topic->constants.id,
-				   "ring", O_RDONLY);
-
-	if (fd < 0)
-		return explain_making(topic, fd);
-	torc_ring_format(&topic->constants, ring, cursors);
-	r = filling->fill ? filling->fill(topic, fd, ring, cursors,
-					  filling->context)
-			  : 0;
-	r = r ? explain_making(topic, r)
-	      : link_ring(topic, fd, filling->replace);
-	if (r)
-		close(fd);
-	return r;
-}
-
-int torc_files_make(struct torc_topic *topic,
-		    const struct torc_constants_shm *constants,
-		    const struct torc_filling *filling)
-{
-	const unsigned char *id = constants->id;
-	int r, bus_fd = topic->place.bus->fd;
-	void *ring = NULL, *cursors = NULL;
-
-	r = torc_files_make_locks(topic, id, &filling->ring);
-	if (r)
-		return r;
-	r = make_part(topic, id, "cursors", constants->cursors_size,
-		      &filling->cursors, &cursors);
-	if (!r)
-		r = make_part(topic, id, "ring", constants->ring_size,
-			      &filling->ring, &ring);
-	if (!r) {
-		topic->constants = *constants;
-		r = complete(topic, filling, ring, cursors);
-	}
-	if (ring)
-		munmap(ring, constants->ring_size);
-	if (cursors)
-		munmap(cursors, constants->cursors_size);
-	if (r) {
-		remove_part(bus_fd, id, "ring");
-		remove_part(bus_fd, id, "cursors");
-		remove_part(bus_fd, id, "locks");
-	}
-	return r;
-}
-
-int torc_files_create(struct torc_topic *topic, const char *rest,
-		      const struct torc_constants_shm *constants,
-		      const struct torc_topic_options *options)
-{
-	struct torc_filling filling = { .replace = false };
-
-	(void)rest;
-	torc_permissions_of(options, &filling.ring, &filling.cursors);
-	return torc_files_make(topic, constants, &filling);
-}
-
-void torc_files_forget(struct torc_topic *topic, const unsigned char id[16])
-{
-	remove_part(topic->place.bus->fd, id, "cursors");
-	remove_part(topic->place.bus->fd, id, "locks");
-}
-
 /* ---- Opening ------------------------------------------------------------ */
 
 /* Keep others from removing the topic, as far as we are allowed to. */
@@ -315,10 +39,10 @@ int torc_files_hold_parts(struct torc_topic *topic,
 {
 	const unsigned char *id = topic->constants.id;
 	int r = 0, bus_fd = topic->place.bus->fd;
-	int fd = open_part_of(topic->fd, bus_fd, id, "locks", O_RDWR);
+	int fd = torc_part_open_of(topic->fd, bus_fd, id, "locks", O_RDWR);
 
 	if (fd == -EACCES || fd == -EROFS)
-		fd = open_part_of(topic->fd, bus_fd, id, "cursors", O_RDONLY);
+		fd = torc_part_open_of(topic->fd, bus_fd, id, "cursors", O_RDONLY);
 	if (fd >= 0)
 		r = torc_lock_set_patiently(fd, F_RDLCK, TORC_LOCK_LIFETIME);
 	/* Removed before the lock could keep it? */
@@ -392,7 +116,7 @@ int torc_files_describe(struct torc_topic *topic, enum torc_object object,
 	int fd;
 
 	if (object != TORC_OBJECT_RING)
-		return open_part_of(topic->fd, topic->place.bus->fd,
+		return torc_part_open_of(topic->fd, topic->place.bus->fd,
 				    topic->constants.id,
 				    object == TORC_OBJECT_LOCKS ? "locks"
 								: "cursors",
@@ -500,8 +224,8 @@ static int unlink_all(int bus_fd, int fd, const char *file,
 		return -ENOENT;
 	if (unlinkat(bus_fd, file, 0))
 		return -errno;
-	remove_part_of(fd, bus_fd, id, "cursors");
-	remove_part_of(fd, bus_fd, id, "locks");
+	torc_part_remove_of(fd, bus_fd, id, "cursors");
+	torc_part_remove_of(fd, bus_fd, id, "locks");
 	return 0;
 }
 
@@ -547,9 +271,9 @@ int torc_place_clear(const struct torc_place *place, unsigned int spared)
 	torc_held_begin(&held);
 	if (ring) {
 		torc_fork_hold();
-		fds[0] = open_part_of(fd, bus_fd, constants.id, "locks",
+		fds[0] = torc_part_open_of(fd, bus_fd, constants.id, "locks",
 				      O_RDWR);
-		fds[1] = open_part_of(fd, bus_fd, constants.id, "cursors",
+		fds[1] = torc_part_open_of(fd, bus_fd, constants.id, "cursors",
 				      O_RDWR);
 		torc_fork_allow();
 	}

@@ -24,6 +24,8 @@ void torc_permissions_of(const struct torc_topic_options *options,
 int torc_permit(const struct torc_topic *topic, int fd,
 		const struct torc_permissions *permissions);
 
+/* ---- Making (files_make.c) ------------------------------------------------ */
+
 /* How the files of a new ring are to be. */
 struct torc_filling {
 	/*
@@ -40,29 +42,19 @@ struct torc_filling {
 int torc_files_make(struct torc_topic *topic,
 		    const struct torc_constants_shm *constants,
 		    const struct torc_filling *filling);
-int torc_files_create(struct torc_topic *topic, const char *rest,
-		      const struct torc_constants_shm *constants,
-		      const struct torc_topic_options *options);
-int torc_files_open(struct torc_topic *topic, const char *rest);
-int torc_files_hold(struct torc_topic *topic);
-int torc_files_describe(struct torc_topic *topic, enum torc_object object,
-			int flags);
-int torc_files_map(struct torc_topic *topic, enum torc_access access,
-		   struct torc_view *view);
-void torc_files_release(struct torc_topic *topic);
-/* As hold(), for who has the two parts; @is_there: was not removed. */
-int torc_files_hold_parts(struct torc_topic *topic,
-			  bool (*is_there)(struct torc_topic *topic));
-/* Let go of what keeps it: true if nobody else is there, nor can come. */
-bool torc_files_left(struct torc_topic *topic);
 /* The locks, which come first, held, lest others take the rest for left over. */
 int torc_files_make_locks(struct torc_topic *topic, const unsigned char id[16],
 			  const struct torc_permissions *ring);
 /* Remove the parts of a ring that is no more. */
 void torc_files_forget(struct torc_topic *topic, const unsigned char id[16]);
 
-int torc_files_remove(struct torc_topic *topic, const char *rest,
-		      unsigned int flags);
+/* ---- Taking part in them, and removing them ------------------------------- */
+
+/* As hold(), for who has the two parts; @is_there: was not removed. */
+int torc_files_hold_parts(struct torc_topic *topic,
+			  bool (*is_there)(struct torc_topic *topic));
+/* Let go of what keeps it: true if nobody else is there, nor can come. */
+bool torc_files_left(struct torc_topic *topic);
 
 /* What stays though it has the name of what is to be removed. */
 enum torc_spared {
@@ -74,8 +66,19 @@ enum torc_spared {
 /* Remove what is at @place and its parts, but for what is of the kinds @spared. */
 int torc_place_clear(const struct torc_place *place, unsigned int spared);
 
-/* Open a part, "cursors" or "locks", of the ring with that id; -errno. */
-int torc_part_open(int bus_fd, const unsigned char id[16], const char *part,
-		   int flags);
+/* ---- A mapping's functions ----------------------------------------------- */
+
+int torc_files_create(struct torc_topic *topic, const char *rest,
+		      const struct torc_constants_shm *constants,
+		      const struct torc_topic_options *options);
+int torc_files_open(struct torc_topic *topic, const char *rest);
+int torc_files_hold(struct torc_topic *topic);
+int torc_files_describe(struct torc_topic *topic, enum torc_object object,
+			int flags);
+int torc_files_map(struct torc_topic *topic, enum torc_access access,
+		   struct torc_view *view);
+void torc_files_release(struct torc_topic *topic);
+int torc_files_remove(struct torc_topic *topic, const char *rest,
+		      unsigned int flags);
 
 #endif /* BUS_FILES_H */

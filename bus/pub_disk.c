@@ -18,8 +18,8 @@ void torc_pub_note_check(struct torc_publisher *pub, size_t length)
 }
 
 int torc_pub_publish_checked(struct torc_publisher *pub,
-				 const struct torc_span *messages, int count,
-				 uint64_t *ret_bytes)
+			     const struct torc_span *messages, int count,
+			     uint64_t *ret_bytes)
 {
 	const struct torc_ring *ring = &pub->view.ring;
 	uint64_t begin, end = 0, header = 0;

@@ -18,8 +18,8 @@ static int explain(const char *address, const struct torc_bus *bus, int r)
 	case -EBUSY:
 		return torc_fail(r, "%s: somebody takes part in it", address);
 	default:
-		return torc_fail(r, "%s: cannot remove it %s %s: %s",
-				 address, bus->on, bus->path, strerrordesc_np(-r));
+		return torc_fail(r, "%s: cannot remove it %s %s: %s", address,
+				 bus->on, bus->path, strerrordesc_np(-r));
 	}
 }
 

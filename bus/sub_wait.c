@@ -93,7 +93,7 @@ int torc_sub_wait_any(struct torc_subscriber *const *subs, int count,
 	for (i = 0; i < count; i++)
 		if (subs[i]->forkable.unusable)
 			return torc_unusable(&subs[i]->forkable,
-					 subs[i]->topic);
+					     subs[i]->topic);
 	for (;;) {
 		i = which_has_message(&all);
 		if (i >= 0)
