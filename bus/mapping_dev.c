@@ -188,7 +188,8 @@ static int dev_remove(struct torc_topic *topic, const char *rest,
 	memcpy(name.name, create.name, sizeof(name.name));
 	control = open(TORC_DRIVER_CONTROL, O_RDWR | O_CLOEXEC);
 	if (control < 0)
-		return torc_fail(-errno, "%s: %s", TORC_DRIVER_CONTROL,
+		return torc_fail(-errno, "dev:%s: cannot remove it by %s: %s",
+				 rest, TORC_DRIVER_CONTROL,
 				 strerrordesc_np(errno));
 	if (ioctl(control, TORC_IOC_REMOVE, &name))
 		r = torc_fail(-errno, "dev:%s: cannot remove it: %s", rest,

@@ -31,8 +31,8 @@ static int file_locate(const char *path, struct torc_bus *bus,
 
 	(void)bus;
 	if (!*file || *file == '.' || strlen(file) > TORC_FILE_MAX)
-		return torc_fail(-EINVAL, "file:%s: not the name of a file, or "
-				 "of one that is hidden", path);
+		return torc_fail(-EINVAL, "file:%s: not the path of a file, or its "
+				 "name is too long or begins with a dot", path);
 	strcpy(ret->file, file);
 	if (!slash)
 		return torc_directory_open(".", "in directory", &ret->bus);

@@ -99,15 +99,20 @@ static int add_if_matching(const char *name, void *context)
 
 static int is_ring_missing(struct sub *sub, struct sub_topic *topic, int error)
 {
+	const char *why = torc_errmsg();
+	const char *end = why + strlen(why);
+	int brackets;
+
 	/* A match that has gone already; it may come again. */
 	if (error != -ENOENT)
 		return 0;
 	topic->late = 1;
 	if (topic->globbed || sub->wait)
 		return 1;
-	/* The library's words end in brackets; ours belong into them. */
-	cli_note("%.*s; --wait waits for one)",
-		 (int)strcspn(torc_errmsg(), ")"), torc_errmsg());
+	/* If the library's words end in brackets, ours belong into them. */
+	brackets = end > why && end[-1] == ')';
+	cli_note("%.*s; --wait waits for one%s", (int)(end - why) - brackets, why,
+		 brackets ? ")" : "");
 	return 0;
 }
 

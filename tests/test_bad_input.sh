@@ -96,6 +96,16 @@ another_kind() {
 		! grep TORC_ err
 }
 
+define missing "a topic that is not there: told, and what can be done about it"
+missing() {
+	run 1 torc-sub nowhere &&
+		says err "(a publisher creates it; --wait waits for one)" &&
+		run 1 torc-sub "file:no(1)" &&
+		says err "file:no(1): no such topic in directory . (a" &&
+		run 1 torc-sub sysv:/no/where &&
+		says err "that is there; --wait waits for one" && ! grep ')' err
+}
+
 define as_it_is "a topic that is there stays as it is, and what was asked for is told"
 as_it_is() {
 	keep t --many --subscribers=7
