@@ -37,7 +37,7 @@ completed() {
 	echo "${COMPREPLY[*]}"
 }
 
-define completion "bash completes commands, options and topics"
+define completion "bash completes commands, options, their values and topics"
 completion() {
 	. "$source/clients/torc.bash"
 	keep md/a
@@ -46,7 +46,11 @@ completion() {
 		[ "$(completed torc sub --los)" = "--lossy" ] &&
 		[ "$(completed torc-sub --lossy m)" = "md/a" ] &&
 		[ "$(completed torc-rm --bus=/nowhere m)" = "" ] &&
-		[ "$(completed torc-bench th)" = "throughput" ] && let_go
+		[ "$(completed torc-bench th)" = "throughput" ] &&
+		[ "$(completed torc-pub --full =)" = "wait fail drop evict" ] &&
+		[ "$(completed torc sub --from = o)" = "oldest" ] &&
+		[ "$(completed torc-pub -f m)" = "" ] &&
+		[ "$(completed torc-pub --full = drop m)" = "md/a" ] && let_go
 }
 
 define wrong_usage "wrong usage is told, with status 2"
