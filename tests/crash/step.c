@@ -80,9 +80,12 @@ static void resume(struct victim *v, enum __ptrace_request request)
 {
 	int status;
 
-	if (ptrace(request, v->pid, NULL, NULL) ||
-	    waitpid(v->pid, &status, 0) != v->pid)
-		give_up("cannot step: %s", strerror(errno));
+	/* Again, if somebody stops everybody; what was asked for is to come. */
+	do {
+		if (ptrace(request, v->pid, NULL, NULL) ||
+		    waitpid(v->pid, &status, 0) != v->pid)
+			give_up("cannot step: %s", strerror(errno));
+	} while (WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
 	v->ended = *v->done && WIFEXITED(status);
 	if (!v->ended && (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP))
 		give_up("the victim ended by itself, status %#x", status);
