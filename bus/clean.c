@@ -37,17 +37,6 @@ static int has_id(const char *name, void *context)
 	return found;
 }
 
-/* The parts of a topic in System V segments have no ring beside them. */
-static bool is_of_segments(int bus_fd, const unsigned char id[16])
-{
-	int fd = torc_part_open(bus_fd, id, "cursors", O_RDONLY);
-	bool stays = fd >= 0 && torc_sysv_stays(fd, id);
-
-	if (fd >= 0)
-		close(fd);
-	return stays;
-}
-
 /* Remove @file if it is a part of no ring; 1 if so. */
 static int clean_part(struct torc_bus *bus, const char *file)
 {
@@ -66,8 +55,9 @@ static int clean_part(struct torc_bus *bus, const char *file)
 	r = locks_fd >= 0 ? torc_lock_set(locks_fd, F_WRLCK, TORC_LOCK_LIFETIME,
 					  1) :
 	    locks_fd == -ENOENT ? 0 : locks_fd;
+	/* The parts of a topic in System V segments have no ring beside them. */
 	if (!r && !torc_bus_list(bus, has_id, &search) &&
-	    !is_of_segments(bus->fd, id))
+	    !(locks_fd >= 0 && torc_sysv_stays(locks_fd, id)))
 		r = !unlinkat(bus->fd, file, 0);
 	else
 		r = 0;

@@ -37,12 +37,12 @@ static bool same_file(int fd, int bus_fd, const char *file)
 int torc_files_hold_parts(struct torc_topic *topic,
 			  bool (*is_there)(struct torc_topic *topic))
 {
-	const unsigned char *id = topic->constants.id;
-	int r = 0, bus_fd = topic->place.bus->fd;
-	int fd = torc_part_open_of(topic->fd, bus_fd, id, "locks", O_RDWR);
+	int (*describe)(struct torc_topic *topic, enum torc_object object,
+			int flags) = topic->mapping->describe;
+	int r = 0, fd = describe(topic, TORC_OBJECT_LOCKS, O_RDWR);
 
 	if (fd == -EACCES || fd == -EROFS)
-		fd = torc_part_open_of(topic->fd, bus_fd, id, "cursors", O_RDONLY);
+		fd = describe(topic, TORC_OBJECT_CURSORS, O_RDONLY);
 	if (fd >= 0)
 		r = torc_lock_set_patiently(fd, F_RDLCK, TORC_LOCK_LIFETIME);
 	/* Removed before the lock could keep it? */

@@ -7,11 +7,12 @@
  * A segment has no descriptor to lock.  So there are two files beside, named as
  * the parts of a ring of shm: (files.c), where POSIX objects are:
  *
- *	.<id>.locks	only locked			who may write the ring
- *	.<id>.cursors	locked; struct torc_sysv_parts	cursors_mode
+ *	.<id>.locks	locked; struct torc_sysv_ring	who may write the ring
+ *	.<id>.cursors	only locked			cursors_mode
  *
- * They are there before the segments are, and say how to find those: what is left
- * of a topic whose maker or remover died can be cleaned away by them.
+ * They are there before the segments are, and the locks say how to find those: what
+ * is left of a topic whose maker or remover died can be cleaned away by them.  They
+ * are a ring's only if its owner is theirs.
  */
 #include "address.h"
 #include "files.h"
@@ -136,7 +137,6 @@ static int new_segment(struct torc_topic *topic, key_t key, uint64_t size,
 	return 0;
 }
 
-/* Returns its descriptor, or -errno, told. */
 static int make_cursors_file(struct torc_topic *topic,
 			     const struct torc_permissions *permissions)
 {
@@ -146,24 +146,22 @@ static int make_cursors_file(struct torc_topic *topic,
 	if (fd < 0)
 		return torc_fail(fd, "%s: cannot make its cursors: %s",
 				 topic->name, strerrordesc_np(-fd));
-	r = torc_allocate(fd, sizeof(struct torc_sysv_parts));
-	if (r)
-		r = torc_fail(r, "%s: cannot note its cursors: %s", topic->name,
-			      strerrordesc_np(-r));
-	else
-		r = torc_permit(topic, fd, permissions);
-	if (!r)
-		return fd;
+	r = torc_permit(topic, fd, permissions);
 	close(fd);
 	return r;
 }
 
-static int note_parts(const struct torc_topic *topic, int fd,
-		      const struct torc_sysv_parts *parts)
+static int note_ring(const struct torc_topic *topic, key_t key)
 {
-	if (pwrite(fd, parts, sizeof(*parts), 0) == sizeof(*parts))
-		return 0;
-	return torc_fail(-EIO, "%s: cannot note its segments", topic->name);
+	const struct torc_sysv_ring ring = { .key = key };
+	int r = torc_allocate(topic->forkable.fds[0], sizeof(ring));
+
+	if (!r && pwrite(topic->forkable.fds[0], &ring, sizeof(ring), 0) !=
+			  sizeof(ring))
+		r = -EIO;
+	return r ? torc_fail(r, "%s: cannot note its segments: %s", topic->name,
+			     strerrordesc_np(-r))
+		 : 0;
 }
 
 static int sysv_create(struct torc_topic *topic, const char *rest,
@@ -171,44 +169,38 @@ static int sysv_create(struct torc_topic *topic, const char *rest,
 		       const struct torc_topic_options *options)
 {
 	struct torc_permissions ring_is, cursors_are;
-	struct torc_sysv_parts parts = { .cursors = -1 };
 	void *ring = NULL, *cursors = NULL;
+	int r, cursors_segment = -1;
 	key_t key;
-	int fd, r;
 
 	r = key_of(rest, &key);
 	if (r)
 		return r;
-	parts.key = key;
 	torc_permissions_of(options, &ring_is, &cursors_are);
 	topic->constants = *constants;
 	topic->huge = options->memory & TORC_MEMORY_HUGE;
 	r = torc_files_make_locks(topic, constants->id, &ring_is);
 	if (r)
 		return r;
-	r = fd = make_cursors_file(topic, &cursors_are);
-	if (r >= 0)
-		r = note_parts(topic, fd, &parts);
+	r = note_ring(topic, key);
+	if (!r)
+		r = make_cursors_file(topic, &cursors_are);
 	if (!r)
 		r = new_segment(topic, torc_sysv_cursors_key(constants->id),
 				constants->cursors_size, &cursors_are,
-				&parts.cursors, &cursors);
-	if (!r)
-		r = note_parts(topic, fd, &parts);
+				&cursors_segment, &cursors);
 	if (!r)
 		r = new_segment(topic, key, constants->ring_size, &ring_is,
 				&topic->segment, &ring);
 	if (!r)
 		torc_ring_format(constants, ring, cursors);
-	if (fd >= 0)
-		close(fd);
 	if (ring)
 		shmdt(ring);
 	if (cursors)
 		shmdt(cursors);
 	if (r) {
-		if (parts.cursors >= 0)
-			shmctl(parts.cursors, IPC_RMID, NULL);
+		if (cursors_segment >= 0)
+			shmctl(cursors_segment, IPC_RMID, NULL);
 		torc_files_forget(topic, constants->id);
 	}
 	return r;
@@ -300,6 +292,27 @@ static int sysv_open(struct torc_topic *topic, const char *rest)
 	return load_constants(topic);
 }
 
+/* -EPERM if it is another's than the ring. */
+static int sysv_describe(struct torc_topic *topic, enum torc_object object,
+			 int flags)
+{
+	int fd = torc_files_describe(topic, object, flags);
+	struct shmid_ds ring;
+	struct stat st;
+	int r = 0;
+
+	if (fd < 0)
+		return fd;
+	if (shmctl(topic->segment, IPC_STAT, &ring))
+		r = -ENOENT;
+	else if (fstat(fd, &st) || st.st_uid != ring.shm_perm.uid)
+		r = -EPERM;
+	if (!r)
+		return fd;
+	close(fd);
+	return r;
+}
+
 static int sysv_hold(struct torc_topic *topic)
 {
 	return torc_files_hold_parts(topic, is_there);
@@ -323,22 +336,16 @@ static int attach(int segment, bool writable, uint64_t size, void **ret_base)
 	return 0;
 }
 
-/* The segment of the cursors; or -errno. */
-static int cursors_segment(struct torc_topic *topic)
+/* The segment of the cursors; or -errno: -EPERM if it is another's than the ring. */
+static int cursors_segment(const struct torc_topic *topic)
 {
-	int fd = torc_files_describe(topic, TORC_OBJECT_CURSORS, O_RDONLY);
-	struct torc_sysv_parts parts;
-	ssize_t n;
+	int segment = shmget(torc_sysv_cursors_key(topic->constants.id), 0, 0);
+	struct shmid_ds ring, cursors;
 
-	if (fd < 0)
-		return fd;
-	n = pread(fd, &parts, sizeof(parts), 0);
-	if (n < 0)
-		parts.cursors = -errno;
-	else if (n != sizeof(parts) || parts.cursors < 0)
-		parts.cursors = -EPROTO;
-	close(fd);
-	return parts.cursors;
+	if (segment < 0 || shmctl(topic->segment, IPC_STAT, &ring) ||
+	    shmctl(segment, IPC_STAT, &cursors))
+		return -errno;
+	return cursors.shm_perm.uid == ring.shm_perm.uid ? segment : -EPERM;
 }
 
 static int sysv_map(struct torc_topic *topic, enum torc_access access,
@@ -356,6 +363,9 @@ static int sysv_map(struct torc_topic *topic, enum torc_access access,
 	r = cursors < 0 ? cursors
 			: attach(cursors, access != TORC_ACCESS_LOOK,
 				 view->cursors_size, &view->cursors_base);
+	if (r == -EPERM)
+		r = torc_fail(-EPROTO, "%s: its cursors are not its owner's; "
+			      "remove it", topic->name);
 	if (r == -EACCES && access != TORC_ACCESS_PUBLISH)
 		return 0;
 	if (r) {
@@ -379,16 +389,19 @@ static void sysv_unmap(struct torc_topic *topic, struct torc_view *view)
 static int remove_all(struct torc_topic *topic)
 {
 	int cursors = cursors_segment(topic);
+	int locks = sysv_describe(topic, TORC_OBJECT_LOCKS, O_PATH);
 
-	/* Where nothing says which it is, nobody would find it afterwards. */
-	if (cursors < 0 && cursors != -ENOENT && cursors != -EPERM &&
-	    cursors != -EPROTO)
+	if (locks >= 0)
+		close(locks);
+	/* Nobody would find them afterwards. */
+	if (cursors < 0 && cursors != -ENOENT && cursors != -EPERM)
 		return cursors;
 	if (shmctl(topic->segment, IPC_RMID, NULL))
 		return -errno;
 	if (cursors >= 0)
 		shmctl(cursors, IPC_RMID, NULL);
-	torc_files_forget(topic, topic->constants.id);
+	if (locks >= 0)
+		torc_files_forget(topic, topic->constants.id);
 	return 0;
 }
 
@@ -439,7 +452,7 @@ const struct torc_mapping torc_mapping_sysv = {
 	.create = sysv_create,
 	.open = sysv_open,
 	.hold = sysv_hold,
-	.describe = torc_files_describe,
+	.describe = sysv_describe,
 	.map = sysv_map,
 	.unmap = sysv_unmap,
 	.release = sysv_release,

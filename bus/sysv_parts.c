@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the cursors file of a System V topic says of its segments, and whether they
+ * What the locks file of a System V topic says of its segments, and whether they
  * are still there: what is left of those whose maker or remover died is removed.
  */
 #include "sysv_parts.h"
@@ -68,17 +68,17 @@ static void remove_segment_of(int segment, uid_t owner)
 		shmctl(segment, IPC_RMID, NULL);
 }
 
-bool torc_sysv_stays(int cursors_fd, const unsigned char id[16])
+bool torc_sysv_stays(int locks_fd, const unsigned char id[16])
 {
-	struct torc_sysv_parts parts;
+	struct torc_sysv_ring noted;
 	struct stat st;
 	int ring = -1;
 
-	if (fstat(cursors_fd, &st) || st.st_size != sizeof(parts) ||
-	    pread(cursors_fd, &parts, sizeof(parts), 0) != sizeof(parts))
+	if (fstat(locks_fd, &st) || st.st_size != sizeof(noted) ||
+	    pread(locks_fd, &noted, sizeof(noted), 0) != sizeof(noted))
 		return false;
-	if (parts.key != IPC_PRIVATE)
-		ring = shmget(parts.key, 0, 0);
+	if (noted.key != IPC_PRIVATE)
+		ring = shmget(noted.key, 0, 0);
 	if (ring >= 0 && is_ring(ring, id))
 		return true;
 	if (ring >= 0 && is_half_made(ring))

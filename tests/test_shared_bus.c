@@ -7,6 +7,8 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -159,6 +161,157 @@ Test(shared_bus, a_ring_with_anothers_id_gets_at_none_of_its_parts)
 	torc_topic_close(topic);
 	MUST(torc_bus_remove(bus, "t", 0));
 	torc_bus_close(bus);
+}
+
+/* ---- Segments ------------------------------------------------------------ */
+
+/* A topic of segments, and a segment of its owner's that is none of it. */
+struct segments {
+	char address[96];
+	unsigned char id[16];
+	int precious;
+	struct torc_topic *topic;
+};
+
+static void make_segments(struct segments *s)
+{
+	struct torc_topic_options options = {
+		.flags = TORC_CREATE | TORC_MANY | TORC_PERSISTENT,
+		.mode = 0644,
+		.cursors_mode = 0666,
+		.capacity = 4096,
+	};
+	key_t key = fixture_key(s->address);
+	struct torc_constants_shm *c;
+	struct torc_publisher *pub;
+
+	MUST(torc_topic_open(NULL, s->address, &options, &s->topic));
+	c = shmat(shmget(key, 0, 0), NULL, SHM_RDONLY);
+	cr_assert_neq((void *)c, (void *)-1);
+	memcpy(s->id, c->id, sizeof(s->id));
+	shmdt(c);
+	s->precious = shmget(IPC_PRIVATE, 1 << 16, IPC_CREAT | 0600);
+	cr_assert_geq(s->precious, 0);
+	pub = pub_open(s->topic);
+	MUST(torc_pub_publish(pub, "owner", 5));
+	torc_pub_close(pub);
+}
+
+/* The message is still there, and what is none of the topic is untouched. */
+static void expect_segments(const struct segments *s)
+{
+	struct torc_bus *bus;
+	struct torc_topic *topic;
+	struct torc_subscriber *sub;
+	struct torc_publisher *pub;
+	char *bytes;
+
+	MUST(torc_bus_open("/dev/shm", &bus));
+	MUST(torc_bus_clean(bus));
+	torc_bus_close(bus);
+	MUST(torc_topic_open(NULL, s->address, NULL, &topic));
+	pub = pub_open(topic);
+	sub = sub_open(topic, TORC_SUB_OLDEST);
+	MUST(sub_receive(sub));
+	torc_sub_close(sub);
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+	bytes = shmat(s->precious, NULL, SHM_RDONLY);
+	cr_assert_neq((void *)bytes, (void *)-1);
+	for (int i = 0; i < 1 << 16; i++)
+		cr_assert_eq(bytes[i], 0);
+	shmdt(bytes);
+}
+
+static void remove_segments(struct segments *s)
+{
+	MUST(torc_bus_remove(NULL, s->address, 0));
+	cr_expect_eq(shmctl(s->precious, IPC_RMID, NULL), 0);
+}
+
+/* Have the owner take another segment of his for the cursors. */
+static int point_elsewhere(void *context)
+{
+	const struct segments *s = context;
+	char path[PATH_MAX];
+	int fd;
+
+	part_path_in("/dev/shm", s->id, "cursors", path);
+	fd = open(path, O_RDWR);
+	NEEDS(fd >= 0);
+	NEEDS(pwrite(fd, &s->precious, sizeof(int), 0) == sizeof(int));
+	return 0;
+}
+
+/* Have it look like nobody's. */
+static int empty_cursors_file(void *context)
+{
+	const struct segments *s = context;
+	char path[PATH_MAX];
+
+	part_path_in("/dev/shm", s->id, "cursors", path);
+	NEEDS(!truncate(path, 0));
+	return 0;
+}
+
+Test(shared_bus, what_stands_in_the_cursors_file_of_segments_is_not_believed)
+{
+	int (*const attacks[])(void *) = { point_elsewhere,
+					   empty_cursors_file };
+
+	for (int i = 0; i < 2; i++) {
+		struct segments s;
+
+		make_segments(&s);
+		other_does(attacks[i], &s);
+		expect_segments(&s);
+		torc_topic_close(s.topic);
+		expect_segments(&s);
+		remove_segments(&s);
+	}
+}
+
+#define FORGED_KEY 0x7463666b
+
+/* A ring of the other's own, with the same id. */
+static int forge_segment(void *context)
+{
+	const struct segments *s = context;
+	key_t key = (key_t)strtoul(s->address + strlen("sysv:"), NULL, 0);
+	int from = shmget(key, 0, 0), to;
+	struct shmid_ds ds;
+	void *source, *target;
+
+	NEEDS(from >= 0 && !shmctl(from, IPC_STAT, &ds));
+	to = shmget(FORGED_KEY, ds.shm_segsz, IPC_CREAT | IPC_EXCL | 0666);
+	NEEDS(to >= 0);
+	source = shmat(from, NULL, SHM_RDONLY);
+	target = shmat(to, NULL, 0);
+	NEEDS(source != (void *)-1 && target != (void *)-1);
+	memcpy(target, source, ds.shm_segsz);
+	return 0;
+}
+
+Test(shared_bus, a_segment_with_anothers_id_gets_at_none_of_its_parts)
+{
+	struct torc_topic *forged;
+	struct torc_publisher *pub;
+	struct segments s;
+	char address[32];
+
+	make_segments(&s);
+	torc_topic_close(s.topic);
+	other_does(forge_segment, &s);
+	snprintf(address, sizeof(address), "sysv:%#x", FORGED_KEY);
+	/* Who may write it, and be its remover. */
+	act_as(0);
+	MUST(torc_topic_open(NULL, address, NULL, &forged));
+	FAILS(-EPROTO, "owner", torc_pub_open(forged, NULL, &pub));
+	torc_topic_close(forged);
+	MUST(torc_bus_remove(NULL, address, 0));
+	act_as(OWNER);
+	expect_segments(&s);
+	remove_segments(&s);
 }
 
 /* ---- Races -------------------------------------------------------------- */

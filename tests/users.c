@@ -108,6 +108,15 @@ struct torc_topic *make_topic(const char *name, unsigned int flags,
 	return topic;
 }
 
+void part_path_in(const char *directory, const unsigned char id[16],
+		  const char *part, char path[PATH_MAX])
+{
+	path += sprintf(path, "%s/.", directory);
+	for (int i = 0; i < 16; i++)
+		path += sprintf(path, "%02x", id[i]);
+	sprintf(path, ".%s", part);
+}
+
 void part_path(const char *name, const char *part, char path[PATH_MAX])
 {
 	struct torc_constants_shm constants = { .magic = 0 };
@@ -120,10 +129,7 @@ void part_path(const char *name, const char *part, char path[PATH_MAX])
 	if (pread(fd, &constants, sizeof(constants), 0) < 0)
 		perror(path);
 	close(fd);
-	path += sprintf(path, "%s/.", fixture_bus);
-	for (int i = 0; i < 16; i++)
-		path += sprintf(path, "%02x", constants.id[i]);
-	sprintf(path, ".%s", part);
+	part_path_in(fixture_bus, constants.id, part, path);
 }
 
 void expect_given(const char *name, const char *part, mode_t mode, uid_t owner,

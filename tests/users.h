@@ -42,6 +42,9 @@ void other_does(int (*body)(void *context), void *context);
 /* On a ring of 4096 bytes. */
 struct torc_topic *make_topic(const char *name, unsigned int flags, mode_t mode,
 			      mode_t cursors_mode);
+/* The path of another @part of the ring @id in @directory. */
+void part_path_in(const char *directory, const unsigned char id[16],
+		  const char *part, char path[PATH_MAX]);
 /* The path of a topic's ring, or of another @part of it. */
 void part_path(const char *name, const char *part, char path[PATH_MAX]);
 /* It is there, the owner's, and of that mode. */
