@@ -80,8 +80,12 @@ struct command_line {
 	bool publishers, subscribers;
 };
 
-static int bad_value(const char *option, const char *value, const char *wanted)
+/* After looking whether @value is what is @wanted. */
+static int judge(bool bad, const char *option, const char *value,
+		 const char *wanted)
 {
+	if (!bad)
+		return 0;
 	cli_note("--%s=%s: not %s", option, value, wanted);
 	return -1;
 }
@@ -89,11 +93,11 @@ static int bad_value(const char *option, const char *value, const char *wanted)
 static int set_cores(struct bench_options *o, const char *value)
 {
 	int count;
+	bool bad = bench_parse_counts(value, 0, CPU_SETSIZE - 1, o->cpus,
+				      &count) ||
+		   count != 2 || o->cpus[0] == o->cpus[1];
 
-	if (!bench_parse_counts(value, 0, CPU_SETSIZE - 1, o->cpus, &count) &&
-	    count == 2 && o->cpus[0] != o->cpus[1])
-		return 0;
-	return bad_value("cores", value, "two different cores");
+	return judge(bad, "cores", value, "two different cores");
 }
 
 static int set(int key, const char *value, void *context)
@@ -103,39 +107,37 @@ static int set(int key, const char *value, void *context)
 
 	switch (key) {
 	case KEY_SIZE:
-		if (bench_parse_sizes(value, o->sizes, &o->sizes_count))
-			return bad_value("size", value,
-					 "up to 16 sizes from 8 to 16M");
-		return 0;
+		return judge(bench_parse_sizes(value, o->sizes,
+					       &o->sizes_count),
+			     "size", value, "up to 16 sizes from 8 to 16M");
 	case KEY_SYSTEMS:
 		line->systems = value;
 		return 0;
 	case KEY_ROUNDS:
-		if (bench_parse_count(value, 1, 100000, &o->rounds))
-			return bad_value("rounds", value, "from 1 to 100000");
-		return 0;
+		return judge(bench_parse_count(value, 1, 100000, &o->rounds),
+			     "rounds", value, "from 1 to 100000");
 	case KEY_SUBSCRIBERS:
 		line->subscribers = true;
-		if (bench_parse_counts(value, 1, BENCH_SUBSCRIBERS_MAX,
-				       o->subscribers, &o->subscribers_count))
-			return bad_value("subscribers", value,
-					 "up to 16 counts from 1 to 1000");
-		return 0;
+		return judge(bench_parse_counts(value, 1, BENCH_SUBSCRIBERS_MAX,
+						o->subscribers,
+						&o->subscribers_count),
+			     "subscribers", value,
+			     "up to 16 counts from 1 to 1000");
 	case KEY_PUBLISHERS:
 		line->publishers = true;
-		if (bench_parse_counts(value, 1, BENCH_PUBLISHERS_MAX,
-				       o->publishers, &o->publishers_count))
-			return bad_value("publishers", value,
-					 "up to 16 counts from 1 to 32");
-		return 0;
+		return judge(bench_parse_counts(value, 1, BENCH_PUBLISHERS_MAX,
+						o->publishers,
+						&o->publishers_count),
+			     "publishers", value,
+			     "up to 16 counts from 1 to 32");
 	case KEY_BATCH:
-		if (bench_parse_count(value, 1, BENCH_BATCH_MAX, &o->batch))
-			return bad_value("batch", value, "from 1 to 1024");
-		return 0;
+		return judge(bench_parse_count(value, 1, BENCH_BATCH_MAX,
+					       &o->batch),
+			     "batch", value, "from 1 to 1024");
 	case KEY_CAPACITY:
-		if (bench_parse_size(value, 4096, 1u << 30, &o->capacity))
-			return bad_value("capacity", value, "from 4K to 1G");
-		return 0;
+		return judge(bench_parse_size(value, 4096, 1u << 30,
+					      &o->capacity),
+			     "capacity", value, "from 4K to 1G");
 	case KEY_CORES:
 		return set_cores(o, value);
 	case KEY_JSON:

@@ -185,6 +185,57 @@ static inline void torc_ring_format(const struct torc_constants_shm *constants,
 	torc_store_release(&c->magic, constants->magic);
 }
 
+/* What constants say of records, of slots, and of sizes. */
+static inline bool torc_records_agree(const struct torc_constants_shm *c)
+{
+	bool mp = c->kind == TORC_KIND_MP;
+
+	return (mp || c->kind == TORC_KIND_SP) &&
+	       c->capacity >= TORC_CAPACITY_MIN &&
+	       c->capacity <= TORC_CAPACITY_MAX &&
+	       !(c->capacity & (c->capacity - 1)) &&
+	       c->window == (mp ? c->capacity / 2 : c->capacity) &&
+	       c->mark_step == c->capacity / 16 &&
+	       c->record_max >= TORC_RECORD_ALIGN &&
+	       c->record_max <= c->capacity / (mp ? 8 : 4) &&
+	       c->record_max <= 1ull << 31 &&
+	       !(c->record_max % TORC_RECORD_ALIGN);
+}
+
+static inline bool torc_slots_agree(const struct torc_constants_shm *c)
+{
+	const uint32_t stride = c->subscriber_stride;
+	const uint32_t publishers_max =
+		c->kind == TORC_KIND_MP ? TORC_PUBLISHERS_MAX : 1;
+
+	return c->publishers && c->publishers <= publishers_max &&
+	       c->subscribers && c->subscribers <= TORC_SUBSCRIBERS_MAX &&
+	       stride >= sizeof(struct torc_subscriber_slot_shm) &&
+	       stride <= 65536 &&
+	       !(stride % sizeof(struct torc_subscriber_slot_shm));
+}
+
+/* With the bounds of the others, and of the offsets, no sum can overflow. */
+static inline bool torc_sizes_agree(const struct torc_constants_shm *c)
+{
+	const uint64_t slots = (uint64_t)c->publishers *
+			       sizeof(struct torc_publisher_slot_shm);
+
+	return c->publishing_offset <= 1u << 24 &&
+	       c->data_offset <= 1u << 24 &&
+	       !(c->publishing_offset % 4096) && !(c->data_offset % 4096) &&
+	       c->publishing_offset >= sizeof(*c) &&
+	       c->data_offset >= c->publishing_offset +
+				 sizeof(struct torc_publishing_shm) + slots &&
+	       c->ring_size >= c->data_offset + c->capacity &&
+	       c->ring_size <= TORC_CAPACITY_MAX * 2 &&
+	       !(c->ring_size % 4096) && c->cursors_size <= 1u << 27 &&
+	       !(c->cursors_size % 4096) &&
+	       c->cursors_size >= TORC_CURSORS_SLOTS +
+				  (uint64_t)c->subscribers *
+					  c->subscriber_stride;
+}
+
 /**
  * torc_constants_check() - are these the constants of a ring?
  * @shared:	the first bytes of the object; may be changed by others meanwhile
@@ -203,7 +254,6 @@ torc_constants_check(const struct torc_constants_shm *shared, uint64_t size,
 		     struct torc_constants_shm *ret)
 {
 	struct torc_constants_shm c;
-	bool mp;
 
 	if (size < sizeof(c))
 		return -EPROTO;
@@ -214,36 +264,8 @@ torc_constants_check(const struct torc_constants_shm *shared, uint64_t size,
 	if (c.abi_version != TORC_ABI_VERSION || c.features_required)
 		return -EPROTOTYPE;
 
-	mp = c.kind == TORC_KIND_MP;
-	if ((!mp && c.kind != TORC_KIND_SP) ||
-	    c.capacity < TORC_CAPACITY_MIN || c.capacity > TORC_CAPACITY_MAX ||
-	    c.capacity & (c.capacity - 1) ||
-	    c.window != (mp ? c.capacity / 2 : c.capacity) ||
-	    c.mark_step != c.capacity / 16 ||
-	    c.record_max < TORC_RECORD_ALIGN ||
-	    c.record_max > c.capacity / (mp ? 8 : 4) ||
-	    c.record_max > 1ull << 31 || c.record_max % TORC_RECORD_ALIGN)
-		return -EPROTO;
-	if (!c.publishers || c.publishers > TORC_PUBLISHERS_MAX ||
-	    (!mp && c.publishers > 1) || !c.subscribers ||
-	    c.subscribers > TORC_SUBSCRIBERS_MAX ||
-	    c.subscriber_stride < sizeof(struct torc_subscriber_slot_shm) ||
-	    c.subscriber_stride > 65536 ||
-	    c.subscriber_stride % sizeof(struct torc_subscriber_slot_shm))
-		return -EPROTO;
-	/* With these bounds no sum below can overflow. */
-	if (c.publishing_offset > 1u << 24 || c.data_offset > 1u << 24 ||
-	    c.publishing_offset % 4096 || c.data_offset % 4096 ||
-	    c.publishing_offset < sizeof(c) ||
-	    c.data_offset < c.publishing_offset +
-				    sizeof(struct torc_publishing_shm) +
-				    (uint64_t)c.publishers *
-					    sizeof(struct torc_publisher_slot_shm) ||
-	    c.ring_size < c.data_offset + c.capacity ||
-	    c.ring_size > TORC_CAPACITY_MAX * 2 || c.ring_size % 4096 ||
-	    c.cursors_size > 1u << 27 || c.cursors_size % 4096 ||
-	    c.cursors_size < TORC_CURSORS_SLOTS + (uint64_t)c.subscribers *
-							  c.subscriber_stride)
+	if (!torc_records_agree(&c) || !torc_slots_agree(&c) ||
+	    !torc_sizes_agree(&c))
 		return -EPROTO;
 	if (c.type[TORC_TYPE_MAX - 1] || c.type_hash != torc_type_hash(c.type))
 		return -EPROTO;
