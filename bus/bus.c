@@ -140,6 +140,14 @@ struct torc_bus *torc_bus_ref(struct torc_bus *bus)
 	return bus;
 }
 
+int torc_bus_get(struct torc_bus *bus, struct torc_bus **ret_bus)
+{
+	if (!bus)
+		return torc_bus_open(NULL, ret_bus);
+	*ret_bus = torc_bus_ref(bus);
+	return 0;
+}
+
 struct torc_bus *torc_bus_close(struct torc_bus *bus)
 {
 	if (!bus || torc_add(&bus->references, -1u))
@@ -201,6 +209,11 @@ int torc_bus_list(struct torc_bus *bus,
 		  int (*each)(const char *name, void *context), void *context)
 {
 	struct listing listing = { each, context };
+	int r = torc_bus_get(bus, &bus);
 
-	return torc_bus_each_file(bus, list_file, &listing);
+	if (r)
+		return r;
+	r = torc_bus_each_file(bus, list_file, &listing);
+	torc_bus_close(bus);
+	return r;
 }

@@ -18,6 +18,8 @@ struct torc_bus {
 #define TORC_FILE_MAX 255
 
 struct torc_bus *torc_bus_ref(struct torc_bus *bus);
+/* The same; with NULL the default bus. */
+int torc_bus_get(struct torc_bus *bus, struct torc_bus **ret_bus);
 
 /* As torc_bus_open(), of a directory that is there. */
 int torc_directory_open(const char *path, const char *on,

@@ -81,8 +81,12 @@ static int clean_file(const char *file, void *context)
 
 int torc_bus_clean(struct torc_bus *bus)
 {
-	struct cleaning cleaning = { bus, 0 };
-	int r = torc_bus_each_file(bus, clean_file, &cleaning);
+	struct cleaning cleaning = { NULL, 0 };
+	int r = torc_bus_get(bus, &cleaning.bus);
 
+	if (r)
+		return r;
+	r = torc_bus_each_file(cleaning.bus, clean_file, &cleaning);
+	torc_bus_close(cleaning.bus);
 	return r ? r : cleaning.removed;
 }

@@ -21,10 +21,7 @@ static int shm_locate(const char *name, struct torc_bus *bus,
 	if (r)
 		return r;
 	torc_name_to_file(name, ret->file);
-	if (!bus)
-		return torc_bus_open(NULL, &ret->bus);
-	ret->bus = torc_bus_ref(bus);
-	return 0;
+	return torc_bus_get(bus, &ret->bus);
 }
 
 static int posix_locate(const char *name, struct torc_bus *bus,

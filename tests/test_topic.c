@@ -69,6 +69,8 @@ Test(topic, lists_topics_by_their_levels)
 	cr_assert_str_eq(torc_bus_path(bus), fixture_bus);
 	MUST(torc_bus_list(bus, count_topic, &n));
 	cr_expect_eq(n, 1);
+	MUST(torc_bus_list(NULL, count_topic, &n));
+	cr_expect_eq(n, 2, "the the default bus");
 	torc_bus_close(bus);
 	torc_topic_close(topic);
 }
@@ -497,7 +499,7 @@ Test(topic, cleaning_removes_what_crashes_left_and_nothing_else)
 	write_file(".0123456789abcdef0123456789abcdef.other", "x", 1);
 	MUST(torc_bus_open(NULL, &bus));
 	cr_expect_eq(torc_bus_clean(bus), 3);
-	cr_expect_eq(torc_bus_clean(bus), 0);
+	cr_expect_eq(torc_bus_clean(NULL), 0, "the the default bus");
 	cr_expect_eq(fixture_files(), 4);
 	remove_file(".0123456789abcdef0123456789abcdef.other");
 	torc_bus_close(bus);

@@ -142,12 +142,13 @@ TORC_API const char *torc_bus_path(const struct torc_bus *bus);
 
 /**
  * torc_bus_list() - name all topics
- * @bus:	the bus
+ * @bus:	the bus; NULL for the default one
  * @each:	called for each; a nonzero result ends the listing
  * @context:	passed to it
  *
  * Context: Any thread.
- * Return: 0, the nonzero result of @each, or an error of reading the directory.
+ * Return: 0, the nonzero result of @each, or an error of opening the bus or
+ * reading its directory.
  */
 TORC_API int torc_bus_list(struct torc_bus *bus,
 			   int (*each)(const char *name, void *context),
@@ -157,7 +158,7 @@ TORC_API int torc_bus_list(struct torc_bus *bus,
 
 /**
  * torc_bus_remove() - remove a topic
- * @bus:	the bus
+ * @bus:	the bus; NULL for the default one
  * @address:	of a topic with a name, as torc_topic_open() takes it
  * @flags:	TORC_REMOVE_STALE or 0
  *
@@ -172,9 +173,10 @@ TORC_API int torc_bus_remove(struct torc_bus *bus, const char *address,
 
 /**
  * torc_bus_clean() - remove what crashes left: parts of topics without a ring
- * @bus:	the bus
+ * @bus:	the bus; NULL for the default one
  *
- * Return: How many files were removed, or an error of reading the directory.
+ * Return: How many files were removed, or an error of opening the bus or reading
+ * its directory.
  */
 TORC_API int torc_bus_clean(struct torc_bus *bus);
 
