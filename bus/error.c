@@ -75,7 +75,10 @@ const char *torc_strerror(int error)
 		{ -ENOMEM, "out of memory" },
 		{ -EACCES, "permission denied: ask the topic's owner for "
 			   "another mode" },
-		{ -EPERM, "not safe: others could replace files there" },
+		{ -EPERM, "not safe, or not yours to do: torc_errmsg() says "
+			  "which" },
+		{ -ENODEV, "no driver, or a file system that cannot map: load "
+			   "the module torc, or use another" },
 		{ -ENOTSUP, "not possible with this mapping" },
 	};
 	const char *text;

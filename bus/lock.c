@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <time.h>
-#include <unistd.h>
 
 int torc_lock_set(int fd, short type, uint64_t first, uint64_t length)
 {

@@ -211,8 +211,8 @@ int torc_pub_commit(struct torc_publisher *pub, size_t length)
 	if (torc_unlikely(r))
 		return r;
 	if (torc_unlikely(!pub->reserved || length > pub->reserved_length))
-		return torc_fail(-EINVAL, "%s: nothing was reserved, or less",
-				 pub->topic->name);
+		return torc_fail(-EINVAL, "%s: nothing was reserved, or less "
+				 "than %zu bytes", pub->topic->name, length);
 	pub->reserved = false;
 	return commit(pub, length);
 }

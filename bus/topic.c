@@ -9,12 +9,10 @@
 #include "memory.h"
 #include "topic.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #define CAPACITY_DEFAULT (1u << 20)
 
@@ -390,8 +388,8 @@ int torc_topic_map(struct torc_topic *topic, enum torc_access access,
 	int r;
 
 	if (access != TORC_ACCESS_LOOK && topic->inspecting)
-		return torc_fail(-EPERM, "%s: was opened to be looked at only",
-				 topic->name);
+		return torc_fail(-EPERM, "%s: was opened to be looked at only; "
+				 "open it without TORC_INSPECT", topic->name);
 	r = access == TORC_ACCESS_LOOK ? 0 : torc_topic_hold(topic);
 	return r ? explain_mapping(topic, access, r)
 		 : torc_topic_attach(topic, access, unusable, ret_view);
