@@ -11,6 +11,7 @@
 #include "disk.h"
 #include "files.h"
 #include "lock.h"
+#include "parts.h"
 #include "renew.h"
 
 #include <fcntl.h>
@@ -77,25 +78,31 @@ static int file_create(struct torc_topic *topic, const char *rest,
 
 /* ---- Opening ------------------------------------------------------------- */
 
-/* @ring_fd is locked: nobody else makes it anew. */
-static int reopen_locked(struct torc_topic *topic, int ring_fd)
+static int refuse(const struct torc_topic *topic, const struct stat *st)
 {
+	return torc_fail(-EPERM, "%s: the machine went down since it was used, "
+			 "or it is a copy; user %u, whose it is, has to open it "
+			 "first", topic->name, (unsigned int)st->st_uid);
+}
+
+/* Nobody else makes it anew. */
+static int reopen_locked(struct torc_topic *topic)
+{
+	int ring_fd = torc_files_describe(topic, TORC_OBJECT_RING, O_RDONLY);
 	unsigned char id[16];
 	struct stat st;
 	int state, r;
 
-	if (fstat(ring_fd, &st))
-		return -errno;
-	if (!st.st_nlink)
-		return -EAGAIN;
+	if (ring_fd < 0)
+		return ring_fd == -ENOENT ? -EAGAIN : ring_fd;
+	close(ring_fd);
 	state = torc_disk_judge(topic);
 	if (state < 0 || state == TORC_DISK_CURRENT)
 		return state < 0 ? state : 0;
+	if (fstat(topic->fd, &st))
+		return -errno;
 	if (st.st_uid != geteuid())
-		return torc_fail(-EPERM, "%s: the machine went down since it "
-				 "was used, or it is a copy; user %u, whose it "
-				 "is, has to open it first", topic->name,
-				 (unsigned int)st.st_uid);
+		return refuse(topic, &st);
 	memcpy(id, topic->constants.id, sizeof(id));
 	r = torc_renew(topic, &st, topic->constants.capacity);
 	/* Made, but not yet taken part in. */
@@ -110,28 +117,52 @@ static int reopen_locked(struct torc_topic *topic, int ring_fd)
 	return r;
 }
 
+/* A copy has no locks yet. */
+static int make_locks(struct torc_topic *topic)
+{
+	struct stat st;
+
+	if (fstat(topic->fd, &st))
+		return -errno;
+	if (st.st_uid != geteuid())
+		return refuse(topic, &st);
+	return torc_files_describe(topic, TORC_OBJECT_LOCKS,
+				   O_RDWR | O_CREAT | O_EXCL);
+}
+
+/* Who may only read the ring could lock that, but not its locks. */
 static int reopen(struct torc_topic *topic)
 {
+	unsigned char id[16];
 	struct torc_forkable held;
+	bool made = false;
 	int fd, r;
 
+	memcpy(id, topic->constants.id, sizeof(id));
 	torc_held_begin(&held);
 	torc_fork_hold();
-	fd = held.fds[0] = torc_files_describe(topic, TORC_OBJECT_RING, O_RDWR);
+	fd = torc_files_describe(topic, TORC_OBJECT_LOCKS, O_RDWR);
+	if (fd == -ENOENT) {
+		fd = make_locks(topic);
+		made = fd >= 0;
+	}
+	held.fds[0] = fd;
 	torc_fork_allow();
 	r = fd < 0 ? fd : torc_lock_set_patiently(fd, F_WRLCK,
-						  TORC_LOCK_LIFETIME);
-	if (fd == -ENOENT)
+						  TORC_LOCK_REPAIR);
+	if (fd == -EEXIST)
 		r = -EAGAIN;
-	else if (fd < 0)
+	else if (fd < 0 && fd != -EPERM)
 		r = torc_fail(fd, "%s: the machine went down since it was used, "
 			      "or it is a copy, and you may not mend it: %s",
 			      topic->name, strerrordesc_np(-fd));
-	else if (r)
+	else if (fd >= 0 && r)
 		r = torc_fail(r, "%s: another process is making it anew, or has "
 			      "it locked; try again", topic->name);
-	else
-		r = reopen_locked(topic, fd);
+	else if (fd >= 0)
+		r = reopen_locked(topic);
+	if (made)
+		torc_part_remove(topic->place.bus->fd, id, "locks");
 	torc_held_end(&held);
 	return r;
 }

@@ -107,8 +107,15 @@ bool torc_repair_subscriber(struct torc_repairer *repairer, uint32_t slot)
 	int fd = repairer->forkable->fds[1];
 	bool dead = false;
 
+	/*
+	 * Its owner's lock is for writing.  Another, of somebody who may only read
+	 * the cursors, keeps us from freeing the slot, not from not heeding it.
+	 */
 	if (torc_lock_set(fd, F_WRLCK, lock, 1))
-		return false;
+		return torc_lock_probe(fd, lock) == 0 &&
+		       !torc_subscriber_alive(ring, fd, slot) &&
+		       torc_cas(&shm->state, TORC_SUBSCRIBER_LOSSLESS,
+				TORC_SUBSCRIBER_EVICTED);
 	if (torc_load_relaxed(&shm->state) != TORC_SUBSCRIBER_FREE &&
 	    !torc_subscriber_alive(ring, fd, slot)) {
 		torc_store_relaxed(&shm->pid, 0);

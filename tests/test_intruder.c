@@ -5,8 +5,10 @@
 #include "users.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -265,6 +267,69 @@ Test(intruder, a_subscribers_locks_do_not_stop_publishers)
 		pub = pub_open(topic);
 		tell(2);
 		cr_expect_eq(child_end(other), 0);
+		torc_pub_close(pub);
+		torc_topic_close(topic);
+	}
+}
+
+static int lock_what_may_be_read(void *context)
+{
+	static const char *const parts[] = { NULL, "cursors" };
+	char path[PATH_MAX];
+
+	(void)context;
+	for (int i = 0; i < 2; i++) {
+		int fd;
+
+		part_path("t", parts[i], path);
+		NEEDS(!lock_file(path, O_RDONLY, F_RDLCK));
+		fd = open(path, O_RDONLY);
+		NEEDS(!flock(fd, LOCK_EX));
+		/* Who opens the file would have to wait until it is given up. */
+		REFUSED(fcntl(fd, F_SETLEASE, F_RDLCK), EACCES);
+		REFUSED(lock_file(path, O_RDWR, F_WRLCK), EACCES);
+	}
+	part_path("t", "locks", path);
+	REFUSED(lock_file(path, O_RDONLY, F_RDLCK), EACCES);
+	tell(2);
+	await(3);
+	return 0;
+}
+
+static int hold_the_floor(void *context)
+{
+	sub_open(context, 0);
+	tell(1);
+	return pause();
+}
+
+Test(intruder, who_may_only_read_holds_nobody_by_locks)
+{
+	for (unsigned int many = 0; many < 2; many++) {
+		struct torc_topic *topic = make_topic("t", many * TORC_MANY,
+						      0644, 0644);
+		struct torc_subscriber *sub;
+		struct torc_publisher *pub;
+		pid_t dead, other;
+
+		tell(0);
+		dead = child_start(hold_the_floor, topic);
+		await(1);
+		kill(dead, SIGKILL);
+		cr_expect_eq(child_end(dead), -SIGKILL);
+		other = other_start(lock_what_may_be_read, NULL);
+		await(2);
+		pub = pub_open(topic);
+		sub = sub_open(topic, TORC_SUB_LOSSY);
+		/* A dead subscriber stops nobody for long. */
+		for (int i = 0; i < 1000; i++)
+			MUST(torc_pub_publish(pub, "owner", 5));
+		MUST(sub_receive(sub));
+		MUST(torc_topic_repair(topic));
+		MUST(torc_bus_remove(NULL, "t", 0));
+		tell(3);
+		cr_expect_eq(child_end(other), 0);
+		torc_sub_close(sub);
 		torc_pub_close(pub);
 		torc_topic_close(topic);
 	}
