@@ -39,15 +39,17 @@ missing() {
 }
 
 without_driver() {
-	rmmod torc 2>/dev/null
+	rmmod torc
 	missing dev torc
 	status=$?
 	insmod "$TORC_MODULES/torc.ko" && [ $status = 0 ]
 }
 
 round_trips() {
-	insmod "$TORC_MODULES/torc_echo.ko" && measures rtt echo &&
-		rmmod torc_echo
+	insmod "$TORC_MODULES/torc_echo.ko" || return
+	measures rtt echo
+	status=$?
+	rmmod torc_echo && [ $status = 0 ]
 }
 
 check "without the driver it is told to be missing" without_driver

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,11 +96,22 @@ uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/* In a group of its own, with all that it starts. */
 static void run(const void *context)
 {
 	const struct harness_test *test = context;
 
+	CHECK(!setpgid(0, 0));
 	test->run();
+}
+
+/* What a test that failed left running or loaded is not in the next one's way. */
+static void clear_away(pid_t group)
+{
+	kill(-group, SIGKILL);
+	/* Where it is not to be had, the tests are not run by guest/each. */
+	if (system("fresh"))
+		printf("# the driver was not loaded anew\n");
 }
 
 /* Arguments choose tests. */
@@ -113,19 +125,26 @@ static bool chosen(const char *name, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	int number = 0, failed = 0, status;
+	int number = 0, failed = 0;
 
 	for (struct harness_test *test = first; test; test = test->next) {
+		pid_t pid;
+		int status;
+		bool fails;
+
 		if (!chosen(test->name, argc, argv))
 			continue;
-		status = child_end(child_start(run, test));
-		failed += status && status != SKIPPED;
+		pid = child_start(run, test);
+		status = child_end(pid);
+		fails = status && status != SKIPPED;
+		failed += fails;
 		if (status < 0)
 			printf("# ended by signal %d\n", -status);
-		printf("%sok %d - %s%s\n",
-		       status && status != SKIPPED ? "not " : "", ++number,
+		printf("%sok %d - %s%s\n", fails ? "not " : "", ++number,
 		       test->name, status == SKIPPED ? " # SKIP" : "");
 		fflush(stdout);
+		if (fails)
+			clear_away(pid);
 	}
 	printf("1..%d\n", number);
 	return failed != 0;

@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: MIT
 #
 # Goal: the module loads, with its parameters, serves cat and echo, and is not to
-# be unloaded while anybody has to do with it.  Leaves it loaded for the other
-# tests.
+# be unloaded while anybody has to do with it.
 
 . "${0%/*}/checks.sh"
 
 module=$TORC_MODULES/torc.ko
 
 parameters() {
-	insmod "$module" major=240 max_topics=2 topics=one,two/three &&
+	rmmod torc && insmod "$module" major=240 max_topics=2 topics=one,two/three &&
 		[ "$(ls $folder)" = "$(printf 'control\none\ntwo')" ] &&
-		[ -c $folder/two/three ] &&
+		[ -c $folder/two/three ] && ! echo | torc-pub dev:four 2>/dev/null &&
+		[ ! -e $folder/four ] &&
 		grep -q '^240 torc$' /proc/devices && rmmod torc &&
 		[ ! -e $folder ]
 }
@@ -25,7 +25,6 @@ too_many() {
 }
 
 cat_and_echo() {
-	rmmod torc 2>/dev/null
 	insmod "$module" topics=talk || return
 	echo hello >$folder/talk && echo again >$folder/talk || return
 	reader_start $folder/talk

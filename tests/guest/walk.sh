@@ -11,8 +11,6 @@ export TORC_DIR=${TORC_DIR:-/tmp/bus}
 mkdir -p "$TORC_DIR"
 
 load() {
-	grep -q '^torc ' /proc/modules || insmod "$TORC_MODULES/torc.ko" ||
-		return
 	insmod "$TORC_MODULES/beat.ko" && [ "$(stat -c %a $node)" = 644 ]
 }
 
