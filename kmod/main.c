@@ -71,6 +71,8 @@ static int control_create(struct file *file, const void __user *argument)
 	struct torc_topic *topic;
 	int r;
 
+	if (READ_ONCE(file->private_data))
+		return -EBUSY;
 	create = memdup_user(argument, sizeof(*create));
 	if (IS_ERR(create))
 		return PTR_ERR(create);
@@ -99,8 +101,9 @@ static int control_create(struct file *file, const void __user *argument)
 		r = PTR_ERR(topic);
 		goto out;
 	}
+	/* Another thread was quicker: also what is persistent goes. */
 	if (cmpxchg(&file->private_data, NULL, topic)) {
-		torc_topic_put(topic);
+		torc_topic_destroy(topic);
 		r = -EBUSY;
 	}
 out:

@@ -6,12 +6,17 @@
 #include "device.h"
 
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* An address that nothing is mapped at. */
@@ -67,6 +72,18 @@ TEST(topics_are_not_made_of_nonsense)
 	REFUSED(EINVAL, bad.mode = 01777);
 	REFUSED(EINVAL, bad.publishers = 2);
 	REFUSED(EINVAL, bad.reserved[5] = 1);
+	REFUSED(EINVAL, bad.address = PAGE);
+	REFUSED(EINVAL, bad.size = PAGE);
+	REFUSED(EINVAL, bad.memory = TORC_PAGES_USER);
+	REFUSED(EINVAL, bad.memory = TORC_PAGES_USER;
+		bad.flags = TORC_DRIVER_MANY);
+	REFUSED(EINVAL, bad.memory = TORC_PAGES_USER;
+		bad.flags = TORC_DRIVER_PUBLISHES | TORC_DRIVER_PERSISTENT);
+	REFUSED(EINVAL, bad.memory = TORC_PAGES_USER;
+		bad.flags = TORC_DRIVER_PUBLISHES; bad.cache = TORC_CACHE_UC);
+	REFUSED(E2BIG, bad.flags = TORC_DRIVER_MANY;
+		bad.publishers = TORC_PUBLISHERS_MAX);
+	REFUSED(E2BIG, bad.subscribers = TORC_SUBSCRIBERS_MAX - 1);
 	REFUSED(E2BIG, bad.publishers = 1u << 20);
 	REFUSED(E2BIG, bad.subscribers = UINT32_MAX);
 	REFUSED(E2BIG, bad.capacity = UINT64_MAX);
@@ -81,9 +98,87 @@ TEST(topics_are_not_made_of_nonsense)
 	/* A node cannot be a folder, too. */
 	strcat(good.name, "/a");
 	CHECK_FAILS(EEXIST, create(&good));
-	bad = device_request(TORC_PAGES_SHMEM, 0);
-	CHECK_FAILS(EBUSY, ioctl(fd, TORC_IOC_CREATE, &bad));
 	close(fd);
+}
+
+TEST(names_to_remove_are_looked_at)
+{
+	struct torc_driver_name name = { "nobodys" };
+	int fd = control();
+
+	CHECK_FAILS(ENOENT, ioctl(fd, TORC_IOC_REMOVE, &name));
+	memset(name.name, 0, sizeof(name.name));
+	CHECK_FAILS(ENOENT, ioctl(fd, TORC_IOC_REMOVE, &name));
+	memset(name.name, 'a', sizeof(name.name));
+	CHECK_FAILS(EINVAL, ioctl(fd, TORC_IOC_REMOVE, &name));
+	close(fd);
+}
+
+static bool exists(const char *name)
+{
+	char path[TORC_DRIVER_NAME_MAX + 16];
+
+	snprintf(path, sizeof(path), "%s%s", TORC_DRIVER_FOLDER, name);
+	return !access(path, F_OK);
+}
+
+static void remove_topic(const struct torc_driver_create *request)
+{
+	struct torc_driver_name name;
+	int fd = control();
+
+	memcpy(name.name, request->name, sizeof(name.name));
+	CHECK(!ioctl(fd, TORC_IOC_REMOVE, &name));
+	close(fd);
+}
+
+/* One of two threads that want a topic of the same description of control. */
+struct maker {
+	pthread_barrier_t *together;
+	int control, error;
+	struct torc_driver_create request;
+};
+
+static void *make(void *context)
+{
+	struct maker *maker = context;
+
+	pthread_barrier_wait(maker->together);
+	maker->error = ioctl(maker->control, TORC_IOC_CREATE,
+			     &maker->request) ? errno : 0;
+	return NULL;
+}
+
+TEST(a_description_of_control_makes_one_topic)
+{
+	for (int i = 0; i < 20; i++) {
+		struct maker makers[2];
+		pthread_barrier_t together;
+		pthread_t thread;
+		int fd = control(), loser;
+
+		CHECK(!pthread_barrier_init(&together, NULL, 2));
+		for (int n = 0; n < 2; n++)
+			makers[n] = (struct maker){
+				&together, fd, 0,
+				device_request(TORC_PAGES_SHMEM,
+					       TORC_DRIVER_PERSISTENT),
+			};
+		CHECK(!pthread_create(&thread, NULL, make, &makers[0]));
+		make(&makers[1]);
+		CHECK(!pthread_join(thread, NULL));
+		pthread_barrier_destroy(&together);
+		loser = makers[0].error ? 0 : 1;
+		CHECK_EQ(makers[loser].error, EBUSY);
+		CHECK_EQ(makers[!loser].error, 0);
+		/* Nor does it leave what nobody would remove. */
+		CHECK(!exists(makers[loser].request.name));
+		CHECK_FAILS(EBUSY, ioctl(fd, TORC_IOC_CREATE,
+					 &makers[loser].request));
+		CHECK(!exists(makers[loser].request.name));
+		close(fd);
+		remove_topic(&makers[!loser].request);
+	}
 }
 
 TEST(a_removed_topic_goes_on_for_who_has_it_open)
@@ -157,10 +252,53 @@ TEST(the_ioctls_of_a_node_refuse_nonsense)
 		CHECK_FAILS(EINVAL, ioctl(sub, TORC_IOC_EVENTFD, d.fd));
 		CHECK(!ioctl(sub, TORC_IOC_EVENTFD, -1));
 		CHECK_FAILS(ENOTTY, ioctl(d.fd, TORC_IOC_CREATE, NOWHERE));
+		CHECK_FAILS(ENOTTY, ioctl(sub, TORC_IOC_REMOVE, NOWHERE));
+		CHECK_FAILS(EINVAL, read(sub, &slot, sizeof(slot)));
+		CHECK_FAILS(EINVAL, write(sub, &slot, sizeof(slot)));
 		close(writing);
 		close(sub);
 		device_end(&d);
 	}
+}
+
+/* The lowest number that is free. */
+static int next_fd(void)
+{
+	int fd = dup(STDIN_FILENO);
+
+	CHECK(fd >= 0);
+	close(fd);
+	return fd;
+}
+
+TEST(a_subscription_that_cannot_be_had_takes_nothing)
+{
+	struct device d;
+	struct rlimit before, limit;
+	void *page = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+	uint32_t slot, other;
+	int fd;
+
+	CHECK(page != MAP_FAILED);
+	device_make(&d, TORC_PAGES_SHMEM, 0, 0600);
+	fd = next_fd();
+	CHECK(!getrlimit(RLIMIT_NOFILE, &before));
+	limit = before;
+	limit.rlim_cur = (rlim_t)fd;
+	/* More often than there are slots. */
+	for (int i = 0; i < 100; i++) {
+		CHECK_FAILS(EFAULT, ioctl(d.fd, TORC_IOC_SUBSCRIBE, page));
+		CHECK(!setrlimit(RLIMIT_NOFILE, &limit));
+		CHECK_FAILS(EMFILE, device_subscribe(d.fd, &slot));
+		CHECK(!setrlimit(RLIMIT_NOFILE, &before));
+	}
+	CHECK_EQ(device_subscribe(d.fd, &slot), fd);
+	close(fd);
+	CHECK_EQ(device_subscribe(d.fd, &other), fd);
+	CHECK_EQ(slot, other);
+	close(fd);
+	device_end(&d);
 }
 
 TEST(read_and_write_move_one_message_each)
@@ -274,6 +412,33 @@ TEST(an_eventfd_tells_of_messages)
 	}
 }
 
+TEST(a_topic_has_as_many_eventfds_as_subscriber_slots)
+{
+	struct device d;
+	int fds[TORC_SUBSCRIBERS_MAX], event = eventfd(0, EFD_CLOEXEC);
+	uint32_t count;
+
+	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
+	count = d.constants.subscribers;
+	for (uint32_t i = 0; i < count; i++) {
+		fds[i] = device_open(&d, O_RDONLY);
+		CHECK(fds[i] >= 0);
+		CHECK(!ioctl(fds[i], TORC_IOC_EVENTFD, event));
+	}
+	CHECK_FAILS(EUSERS, ioctl(d.fd, TORC_IOC_EVENTFD, event));
+	/* Another in its place is none more, and one less is. */
+	CHECK(!ioctl(fds[0], TORC_IOC_EVENTFD, event));
+	CHECK(!ioctl(fds[1], TORC_IOC_EVENTFD, -1));
+	CHECK(!ioctl(d.fd, TORC_IOC_EVENTFD, event));
+	CHECK_FAILS(EUSERS, ioctl(fds[1], TORC_IOC_EVENTFD, event));
+	close(fds[0]);
+	CHECK(!ioctl(fds[1], TORC_IOC_EVENTFD, event));
+	for (uint32_t i = 1; i < count; i++)
+		close(fds[i]);
+	close(event);
+	device_end(&d);
+}
+
 static volatile sig_atomic_t signals;
 
 static void count_signal(int number)
@@ -322,6 +487,32 @@ static void sigio_after_reads(uint32_t memory, uint32_t flags)
 		CHECK_FAILS(EAGAIN, read(d.fd, got, sizeof(got)));
 	}
 	close(writer);
+	device_end(&d);
+}
+
+TEST(sigio_comes_to_a_subscription)
+{
+	struct torc_cursors_shm *words;
+	struct device d;
+	uint32_t slot;
+	int sub;
+
+	signal(SIGIO, count_signal);
+	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
+	sub = device_subscribe(d.fd, &slot);
+	CHECK(sub >= 0);
+	words = words_of(&d, sub);
+	CHECK(!fcntl(sub, F_SETOWN, getpid()) &&
+	      !fcntl(sub, F_SETFL, O_RDWR | O_ASYNC));
+	for (int i = 1; i <= 3; i++) {
+		CHECK_EQ(write(d.fd, "x", 1), 1);
+		CHECK_EQ(signals, i);
+		words->data_word |= 1;
+	}
+	munmap(words, PAGE);
+	close(sub);
+	CHECK_EQ(write(d.fd, "x", 1), 1);
+	CHECK_EQ(signals, 3);
 	device_end(&d);
 }
 
@@ -391,6 +582,69 @@ TEST(what_was_written_beside_the_words_ends_with_its_writer)
 		munmap(words, PAGE);
 		close(sub);
 		CHECK_EQ(messages_without_room(d.fd), 0);
+		device_end(&d);
+	}
+}
+
+TEST(a_damaged_ring_is_told)
+{
+	for_each_memory(m) {
+		struct device d;
+		struct pollfd poller;
+		uint64_t *header;
+		char got[8];
+
+		device_make(&d, memories[m], 0, 0600);
+		CHECK_EQ(write(d.fd, "x", 1), 1);
+		header = device_map(d.fd, d.constants.data_offset, PAGE,
+				    PROT_READ | PROT_WRITE);
+		CHECK(header != MAP_FAILED);
+		*header = UINT64_MAX;
+		CHECK_FAILS(EPROTO, read(d.fd, got, sizeof(got)));
+		poller = (struct pollfd){ d.fd, POLLIN, 0 };
+		CHECK_EQ(poll(&poller, 1, -1), 1);
+		CHECK(poller.revents & POLLERR && !(poller.revents & POLLIN));
+		munmap(header, PAGE);
+		device_end(&d);
+	}
+}
+
+static long futex(const uint32_t *word, int operation, uint32_t value)
+{
+	return syscall(SYS_futex, word, operation, value, NULL, NULL, 0);
+}
+
+static void sleep_on_futex(const void *context)
+{
+	const struct device *d = context;
+	const uint32_t *word = device_map(d->fd, d->constants.data_offset, PAGE,
+					  PROT_READ);
+
+	CHECK(word != MAP_FAILED);
+	CHECK(!futex(word, FUTEX_WAIT, *word));
+}
+
+TEST(shmem_carries_futexes_and_the_others_do_not)
+{
+	for_each_memory(m) {
+		struct device d;
+		uint32_t *word;
+		pid_t pid;
+
+		device_make(&d, memories[m], 0, 0600);
+		word = device_map(d.fd, d.constants.data_offset, PAGE,
+				  PROT_READ | PROT_WRITE);
+		CHECK(word != MAP_FAILED);
+		*word = 1;
+		if (memories[m] == TORC_PAGES_SHMEM) {
+			pid = child_start(sleep_on_futex, &d);
+			while (!futex(word, FUTEX_WAKE, 1))
+				usleep(1000);
+			CHECK_EQ(child_end(pid), 0);
+		} else {
+			CHECK_FAILS(EFAULT, futex(word, FUTEX_WAKE, 1));
+		}
+		munmap(word, PAGE);
 		device_end(&d);
 	}
 }
