@@ -221,8 +221,8 @@ static int take_slot(struct torc_open *open)
 	if (slot >= subscribers)
 		return -EUSERS;
 	open->slot = slot;
-	/* Nothing of the last owner's. */
-	memset(torc_own_slot(open), 0, PAGE_SIZE - TORC_CURSORS_SLOTS);
+	/* Nothing of the last owner's, who could write all of the page. */
+	memset((u8 *)topic->ring.cursors + slot * PAGE_SIZE, 0, PAGE_SIZE);
 	return 0;
 }
 

@@ -325,6 +325,87 @@ TEST(a_forked_child_does_not_keep_its_parents_slot)
 	}
 }
 
+TEST(a_slot_has_nothing_of_its_last_owners)
+{
+	for_each_memory(m) {
+		struct device d;
+		uint64_t own;
+		uint32_t slot, other;
+		unsigned char *page;
+		int fd;
+
+		device_make(&d, memories[m], TORC_DRIVER_PUBLISHES, 0600);
+		fd = device_subscribe(d.fd, &slot);
+		own = d.constants.ring_size + slot * PAGE;
+		page = device_map(fd, own, PAGE, WRITE);
+		CHECK(page != MAP_FAILED);
+		memset(page, 0xa5, PAGE);
+		munmap(page, PAGE);
+		close(fd);
+		fd = device_subscribe(d.fd, &other);
+		CHECK_EQ(slot, other);
+		page = device_map(fd, own, PAGE, READ);
+		CHECK(page != MAP_FAILED);
+		for (uint32_t i = 0; i < PAGE; i++)
+			CHECK_EQ(page[i], 0);
+		munmap(page, PAGE);
+		close(fd);
+		device_end(&d);
+	}
+}
+
+/* What F_OFD_GETLK says of a byte. */
+static short who_locks(int fd, uint64_t byte)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_start = (off_t)byte,
+			      .l_len = 1 };
+
+	CHECK(!fcntl(fd, F_OFD_GETLK, &lock));
+	return lock.l_type;
+}
+
+static int lock_bytes(int fd, uint64_t first, uint64_t count)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_start = (off_t)first,
+			      .l_len = (off_t)count };
+
+	return fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+TEST(the_driver_answers_for_the_slots_that_it_gives)
+{
+	struct torc_driver_create request =
+		device_request(TORC_PAGES_SHMEM, TORC_DRIVER_MANY);
+	uint64_t processes = 4, slots = TORC_LOCK_SUBSCRIBER;
+	struct device d;
+	uint32_t slot;
+	int other, sub;
+
+	request.publishers = (uint32_t)processes;
+	device_make_as(&d, &request);
+	other = device_open(&d, O_RDWR);
+	sub = device_subscribe(d.fd, &slot);
+	CHECK(other >= 0 && sub >= 0);
+	/* Who has it is alive; the next is nobody's. */
+	CHECK_EQ(who_locks(other, slots + slot), F_WRLCK);
+	CHECK_EQ(who_locks(other, slots + slot + 1), F_UNLCK);
+	CHECK_FAILS(EAGAIN, lock_bytes(other, slots + slot + 1, 1));
+	CHECK_FAILS(EAGAIN, lock_bytes(other, slots - 1, 2));
+	close(sub);
+	CHECK_EQ(who_locks(other, slots + slot), F_UNLCK);
+	/* The publishers behind those of processes are its own. */
+	CHECK_EQ(who_locks(other, TORC_LOCK_PUBLISHER + processes), F_WRLCK);
+	CHECK_FAILS(EAGAIN, lock_bytes(other, TORC_LOCK_PUBLISHER + processes,
+				       1));
+	CHECK_FAILS(EAGAIN, lock_bytes(other, TORC_LOCK_PUBLISHER, 0));
+	CHECK(!lock_bytes(other, TORC_LOCK_PUBLISHER, processes));
+	CHECK_EQ(who_locks(d.fd, TORC_LOCK_PUBLISHER + processes - 1), F_WRLCK);
+	CHECK_FAILS(EAGAIN, lock_bytes(d.fd, TORC_LOCK_PUBLISHER, 1));
+	close(other);
+	CHECK(!lock_bytes(d.fd, TORC_LOCK_PUBLISHER, 1));
+	device_end(&d);
+}
+
 TEST(a_slot_is_free_again_when_its_owner_is_killed)
 {
 	for_each_memory(m) {
