@@ -153,8 +153,6 @@ ssize_t torc_node_read(struct file *file, char __user *buffer, size_t size,
 	struct torc_open *open = file->private_data;
 	ssize_t r;
 
-	if (open->slot)
-		return -EINVAL;
 	do {
 		if (mutex_lock_interruptible(&open->reading))
 			return -ERESTARTSYS;
@@ -178,8 +176,6 @@ ssize_t torc_node_write(struct file *file, const char __user *buffer,
 	void *copy;
 	int r;
 
-	if (open->slot)
-		return -EINVAL;
 	if (size > torc_message_max(&topic->ring))
 		return -EMSGSIZE;
 	/* Publishing must not fault. */

@@ -31,6 +31,7 @@ torc_own_slot(const struct torc_open *open)
 
 /* ---- io.c --------------------------------------------------------------- */
 
+/* read() and write() are the node's alone. */
 ssize_t torc_node_read(struct file *file, char __user *buffer, size_t size,
 		       loff_t *position);
 ssize_t torc_node_write(struct file *file, const char __user *buffer,
