@@ -22,6 +22,10 @@ static unsigned int memory = TORC_PAGES_SHMEM;
 module_param(memory, uint, 0444);
 MODULE_PARM_DESC(memory, "of both rings: 0 shmem (default), 1 contig, 2 fault");
 
+static bool many;
+module_param(many, bool, 0444);
+MODULE_PARM_DESC(many, "many processes may ask (default: one)");
+
 static struct torc_topic *requests, *replies;
 static struct torc_listener *listener;
 
@@ -50,7 +54,7 @@ static int __init torc_echo_init(void)
 		return PTR_ERR(replies);
 
 	config.name = "echo/request";
-	config.flags = 0;
+	config.flags = many ? TORC_DRIVER_MANY : 0;
 	requests = torc_topic_create(&config);
 	if (IS_ERR(requests)) {
 		error = PTR_ERR(requests);

@@ -654,6 +654,49 @@ TEST(participants_killed_at_any_time_leave_a_working_topic)
 	}
 }
 
+static void ask_for_ever(const void *unused)
+{
+	struct torc_topic *topic = topic_open("dev:echo/request", 0);
+	struct torc_publisher *pub = pub_open(topic, TORC_FULL_WAIT);
+
+	(void)unused;
+	for (uint32_t i = 0;; i++)
+		publish_stamped(pub, 0, i);
+}
+
+TEST(who_asks_a_driver_may_be_killed_at_any_time)
+{
+	unsigned int deaths = harness_seconds(20, 500);
+	uint64_t state = seed();
+
+	for (unsigned int many = 0; many < 2; many++) {
+		struct device d = { .path = "/dev/torc/echo/request" };
+		char got[STAMPED_MAX];
+		ssize_t length;
+		int reply;
+
+		shell("insmod $TORC_MODULES/torc_echo.ko many=%u", many);
+		reply = open("/dev/torc/echo/reply", O_RDONLY | O_CLOEXEC);
+		CHECK(reply >= 0);
+		for (unsigned int n = 0; n < deaths; n++) {
+			pid_t pid = child_start(ask_for_ever, NULL);
+
+			usleep(next(&state) % 20000);
+			kill(pid, SIGKILL);
+			CHECK_EQ(child_end(pid), -SIGKILL);
+		}
+		device_attach(&d);
+		CHECK_EQ(write(d.fd, "works", 5), 5);
+		close(d.fd);
+		do {
+			length = read(reply, got, sizeof(got));
+			CHECK(length >= 0);
+		} while (length != 5 || memcmp(got, "works", 5));
+		close(reply);
+		shell("rmmod torc_echo");
+	}
+}
+
 /* ---- Everything is given back -------------------------------------------- */
 
 static long free_kib(void)

@@ -137,6 +137,17 @@ TEST(several_publishers_come_in_one_order_for_all)
 		exchange(address, 2);
 }
 
+TEST(how_processors_cache_it_changes_nothing)
+{
+	char address[64];
+
+	for (int i = 0; i < 4; i++) {
+		snprintf(address, sizeof(address), "dev:cached-%d,contig,%s",
+			 (int)getpid(), i % 2 ? "wc" : "uc");
+		exchange(address, 1 + (uint32_t)i / 2);
+	}
+}
+
 TEST(a_full_ring_refuses_until_there_is_room)
 {
 	for_each_kind(address) {
@@ -268,6 +279,44 @@ TEST(a_publisher_sleeps_until_there_is_room)
 
 /* ---- With a driver ------------------------------------------------------- */
 
+/* By a driver's publishing, which write() asks for. */
+TEST(who_is_lapped_by_a_driver_is_told_exactly_what_it_lost)
+{
+	for_each_memory(m) {
+		struct torc_driver_create request =
+			device_request(memories[m], TORC_DRIVER_PUBLISHES);
+		char address[TORC_DRIVER_NAME_MAX + 4];
+		struct torc_message message;
+		struct torc_subscriber *sub;
+		struct torc_topic *topic;
+		uint32_t sent = 0, got = 0, number;
+		struct device d;
+
+		request.capacity = 8192;
+		device_make_as(&d, &request);
+		snprintf(address, sizeof(address), "dev:%.127s", d.name);
+		topic = topic_open(address, 0);
+		sub = sub_open(topic, TORC_SUB_LOSSY);
+		for (int round = 0; round < 20; round++) {
+			for (int i = 0; i < 50 * round; i++, sent++)
+				CHECK_EQ(write(d.fd, &sent, sizeof(sent)),
+					 sizeof(sent));
+			while (!torc_sub_receive(sub, &number, sizeof(number),
+						 &message)) {
+				got++;
+				CHECK_EQ(number + 1, got + torc_sub_lost(sub));
+			}
+			CHECK_EQ(got + torc_sub_lost(sub), sent);
+		}
+		CHECK(torc_sub_lost(sub) > 0);
+		torc_sub_close(sub);
+		torc_topic_close(topic);
+		device_end(&d);
+	}
+}
+
+#define REQUESTS "dev:echo/request"
+#define REPLIES "dev:echo/reply"
 #define AT_ONCE 20u
 
 /* A publisher of requests and a subscriber to the answers. */
@@ -276,19 +325,31 @@ struct echo {
 	struct torc_subscriber *sub;
 };
 
+static void echo_load(const char *parameters, unsigned int memory)
+{
+	shell("insmod $TORC_MODULES/torc_echo.ko %s memory=%u", parameters,
+	      memory);
+}
+
+static struct torc_subscriber *replies_open(void)
+{
+	struct torc_topic *topic = topic_open(REPLIES, 0);
+	struct torc_subscriber *sub = sub_open(topic, 0);
+
+	torc_topic_close(topic);
+	return sub;
+}
+
 static struct echo echo_open(unsigned int memory)
 {
-	struct torc_topic *requests, *replies;
+	struct torc_topic *requests;
 	struct echo echo;
 
-	shell("insmod $TORC_MODULES/torc_echo.ko capacity=65536 memory=%u",
-	      memory);
-	requests = topic_open("dev:echo/request", 0);
-	replies = topic_open("dev:echo/reply", 0);
+	echo_load("capacity=65536", memory);
+	requests = topic_open(REQUESTS, 0);
 	echo.pub = pub_open(requests, TORC_FULL_WAIT);
-	echo.sub = sub_open(replies, 0);
+	echo.sub = replies_open();
 	torc_topic_close(requests);
-	torc_topic_close(replies);
 	return echo;
 }
 
@@ -313,6 +374,50 @@ TEST(a_driver_gets_each_message_and_answers_it)
 		}
 		CHECK_EQ(torc_sub_lost(echo.sub), 0);
 		echo_close(echo);
+	}
+}
+
+/* Few enough that none of the answers is dropped. */
+#define OF_EACH 200u
+
+static void send_some(const void *context)
+{
+	const struct sender *sender = context;
+	struct torc_topic *topic = topic_open(sender->address, 0);
+	struct torc_publisher *pub = pub_open(topic, TORC_FULL_WAIT);
+
+	for (uint32_t i = 0; i < OF_EACH; i++)
+		publish_stamped(pub, sender->number, i);
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+}
+
+TEST(a_driver_listens_to_many_publishers)
+{
+	for_each_memory(m) {
+		struct sender senders[SENDERS];
+		struct torc_subscriber *sub;
+		uint32_t next[SENDERS] = { 0 };
+		pid_t pids[SENDERS];
+		struct stamp stamp;
+
+		echo_load("many=1", memories[m]);
+		sub = replies_open();
+		for (uint32_t i = 0; i < SENDERS; i++) {
+			senders[i] = (struct sender){ REQUESTS, i };
+			pids[i] = child_start(send_some, &senders[i]);
+		}
+		for (uint32_t i = 0; i < SENDERS * OF_EACH; i++) {
+			stamp = receive_stamped(sub);
+			CHECK(stamp.sender < SENDERS);
+			CHECK_EQ(stamp.number, next[stamp.sender]);
+			next[stamp.sender]++;
+		}
+		CHECK(!receive_stamped_if_any(sub, &stamp));
+		for (int i = 0; i < SENDERS; i++)
+			CHECK_EQ(child_end(pids[i]), 0);
+		torc_sub_close(sub);
+		shell("rmmod torc_echo");
 	}
 }
 
