@@ -96,6 +96,31 @@ static void hear_after(struct torc_consumer *c, const struct victim *v,
 	CHECK(!must || there == v->count, "lost");
 }
 
+/* On from message @said, and round the end; the first time stuck, mend. */
+static void go_round(struct producer *p, struct torc_consumer *c, uint64_t said,
+		     const struct torc_death *death)
+{
+	struct torc_message message;
+
+	for (uint64_t end = said + 100; said < end; said++) {
+		int r = say(p, said, length_of(said));
+
+		if (r && p->many && p->mp.blocked == TORC_MP_STUCK) {
+			CHECK(torc_claim_repair(&c->ring, p->mp.stuck_at,
+						death) == 1,
+			      "repair");
+			r = say(p, said, length_of(said));
+		}
+		CHECK(!r, "%ju: %d", (uintmax_t)said, r);
+		r = peek_past(c, &message, death);
+		CHECK(!r && message.length == length_of(said) &&
+			      !memcmp(message.data, body_of(said),
+				      message.length),
+		      "message %ju: %d", (uintmax_t)said, r);
+		CHECK(!torc_consumer_release(c), "release");
+	}
+}
+
 /*
  * Two laps of short messages up to @first, so that there is something left to be
  * mistaken for a record; the victim's up to its death at step @at; and then its
@@ -107,7 +132,6 @@ static bool die_once(struct fiber *fiber, struct victim *v, struct memory *m,
 	uint32_t dead = 1;
 	struct torc_death death = { dead_mask, &dead };
 	struct torc_consumer c;
-	struct torc_message message;
 	struct producer next;
 	uint64_t said = 0, position, begun;
 	bool lived;
@@ -133,24 +157,7 @@ static bool die_once(struct fiber *fiber, struct victim *v, struct memory *m,
 	for (; said < begun + 2; said++)
 		CHECK(!say(&next, said, length_of(said)), "after");
 	hear_after(&c, v, begun, said, lived, &death);
-	/* On and round the end; the first time stuck, mend. */
-	for (unsigned int i = 0; i < 100; i++, said++) {
-		int r = say(&next, said, length_of(said));
-
-		if (r && next.many && next.mp.blocked == TORC_MP_STUCK) {
-			CHECK(torc_claim_repair(&m->ring, next.mp.stuck_at,
-						&death) == 1,
-			      "repair");
-			r = say(&next, said, length_of(said));
-		}
-		CHECK(!r, "%ju: %d", (uintmax_t)said, r);
-		r = peek_past(&c, &message, &death);
-		CHECK(!r && message.length == length_of(said) &&
-			      !memcmp(message.data, body_of(said),
-				      message.length),
-		      "message %ju: %d", (uintmax_t)said, r);
-		CHECK(!torc_consumer_release(&c), "release");
-	}
+	go_round(&next, &c, said, &death);
 	CHECK(m->ring.kind == TORC_KIND_SP ||
 		      torc_claim_settled(&m->ring, 0, &position) == 1,
 	      "not settled");

@@ -415,6 +415,30 @@ static void mender_start(struct mender *mender)
 /* The stacks are for all plays. */
 static struct play play;
 
+static void listener_set(struct listener *l, unsigned int i, uint32_t slot,
+			 uint32_t flags)
+{
+	l->play = &play;
+	l->heard = 0;
+	memset(l->last, 0, sizeof(l->last));
+	l->slot = i;
+	l->restless = i != 0;
+	join(&l->c, &play.m.ring, slot, flags);
+	fiber_start(&l->fiber, listener_body, l);
+}
+
+/* Nobody has it yet. */
+static void seat_set(struct seat *seat, uint32_t slot)
+{
+	seat->play = &play;
+	seat->slot = slot;
+	seat->held_by = -1;
+	seat->messages = 30 + dice(&play, 100);
+	seat->p.mp.blocked = TORC_MP_FULL;
+	seat->fiber.done = true;
+	seat->fiber.dead = false;
+}
+
 static void play_set(uint64_t seed, uint32_t kind, bool mortal)
 {
 	static const uint64_t firsts[] = { 0, 0u - 8192ull, 1ull << 63 };
@@ -434,31 +458,14 @@ static void play_set(uint64_t seed, uint32_t kind, bool mortal)
 	/* Few slots, for the gate is looked at in steps. */
 	play.m.ring.subscribers = LISTENERS;
 	play.m.ring.publishers = PUBLISHERS;
-	for (unsigned int i = 0; i < LISTENERS; i++) {
-		struct listener *l = &play.listeners[i];
-
-		l->play = &play;
-		l->heard = 0;
-		memset(l->last, 0, sizeof(l->last));
-		l->slot = i;
-		l->restless = i != 0;
+	for (unsigned int i = 0; i < LISTENERS; i++)
 		/* The first hears all, or nothing holds the ring for long. */
-		join(&l->c, &play.m.ring, i ? TORC_NO_SLOT : 0,
-		     seed % 4 && !i ? TORC_LOSSLESS : 0);
-		fiber_start(&l->fiber, listener_body, l);
-	}
+		listener_set(&play.listeners[i], i, i ? TORC_NO_SLOT : 0,
+			     seed % 4 && !i ? TORC_LOSSLESS : 0);
 	for (unsigned int i = 0; i < PUBLISHERS; i++) {
-		struct seat *seat = &play.seats[i];
-
-		seat->play = &play;
-		seat->slot = i;
-		seat->held_by = -1;
-		seat->messages = 30 + dice(&play, 100);
-		seat->p.mp.blocked = TORC_MP_FULL;
-		seat->fiber.done = true;
-		seat->fiber.dead = false;
+		seat_set(&play.seats[i], i);
 		if (i < play.publishers)
-			seat_start(seat);
+			seat_start(&play.seats[i]);
 	}
 	for (unsigned int i = 0; i < MENDERS; i++) {
 		play.menders[i].play = &play;

@@ -361,6 +361,42 @@ static void report(void)
 	       shared->writes, published, received, damaged);
 }
 
+static void start_workers(pid_t pids[WORKERS], uint64_t seen_at[WORKERS])
+{
+	for (int i = 0; i < WORKERS; i++) {
+		seen_at[i] = now_ms();
+		pids[i] = fork();
+		if (pids[i] < 0)
+			fail("fork");
+		if (!pids[i]) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			work(i, state);
+		}
+	}
+}
+
+/* True if all are well. */
+static bool end_workers(const pid_t pids[WORKERS])
+{
+	__atomic_store_n(&shared->stop, true, __ATOMIC_RELAXED);
+	for (int i = 0; i < WORKERS; i++) {
+		uint64_t limit = now_ms() + HANG_MS;
+		int status;
+
+		while (!waitpid(pids[i], &status, WNOHANG)) {
+			if (now_ms() > limit)
+				hangs(i, pids[i]);
+			usleep(1000);
+		}
+		if (status) {
+			fprintf(stderr, "storm: worker %d ended: status %#x\n",
+				i, (unsigned int)status);
+			return false;
+		}
+	}
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t seconds = argc > 1 ? strtoull(argv[1], NULL, 0) : 15;
@@ -380,37 +416,14 @@ int main(int argc, char **argv)
 	printf("storm: seed %" PRIu64 "\n", seed);
 	fflush(stdout);
 	state = seed | 1;
-	for (int i = 0; i < WORKERS; i++) {
-		seen_at[i] = now_ms();
-		pids[i] = fork();
-		if (pids[i] < 0)
-			fail("fork");
-		if (!pids[i]) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			work(i, state);
-		}
-	}
+	start_workers(pids, seen_at);
 	end = now_ms() + seconds * 1000;
 	for (uint64_t n = 0; now_ms() < end; n++) {
 		turn(bus, directory, n);
 		watch(pids, seen, seen_at);
 	}
-	__atomic_store_n(&shared->stop, true, __ATOMIC_RELAXED);
-	for (int i = 0; i < WORKERS; i++) {
-		uint64_t limit = now_ms() + HANG_MS;
-		int status;
-
-		while (!waitpid(pids[i], &status, WNOHANG)) {
-			if (now_ms() > limit)
-				hangs(i, pids[i]);
-			usleep(1000);
-		}
-		if (status) {
-			fprintf(stderr, "storm: worker %d ended: status %#x\n",
-				i, (unsigned int)status);
-			return 1;
-		}
-	}
+	if (!end_workers(pids))
+		return 1;
 	report();
 	torc_bus_close(bus);
 	snprintf(command, sizeof(command), "rm -r %s", directory);
