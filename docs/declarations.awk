@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# What headers and manual pages of section 3 declare, in the same words:
+# What headers and manual pages of sections 3 and 4 declare, in the same words:
 #
 #	torc_pub_close function struct torc_publisher *torc_pub_close(...)
 #	torc_span struct const void *data; size_t length;
@@ -45,7 +45,7 @@ function argument(    text) {
 }
 
 FNR == 1 {
-	is_page = FILENAME ~ /\.3$/
+	is_page = FILENAME ~ /\.[34]$/
 	library = FILENAME ~ /\/(torc|inspect|torc_ev)\.h$/
 	structure = signature = section = ""
 	enumerating = commenting = kernel_doc = 0

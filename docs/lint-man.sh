@@ -53,7 +53,7 @@ for page in "$docs"/man/*.[1-9]; do
 done
 
 awk -f "$docs/declarations.awk" "$bus"/include/torc/*.h >"$work/headers"
-awk -f "$docs/declarations.awk" "$docs"/man/*.3 >"$work/pages"
+awk -f "$docs/declarations.awk" "$docs"/man/*.[34] >"$work/pages"
 
 for what in function struct; do
 	lines headers $what >"$work/right"
