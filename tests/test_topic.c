@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Buses and topics: names, directories, making, opening, vanishing, and
- * everything that can be wrong with a file that is said to be a ring.
+ * everything that can be wrong with a file that is said to be a ring; the words of
+ * errors.
  */
 #include "fixture.h"
 
@@ -17,6 +18,7 @@
 #include <torc/abi.h>
 
 TestSuite(topic, .init = fixture_init, .fini = fixture_fini, .timeout = 60);
+TestSuite(words, .init = fixture_init, .fini = fixture_fini, .timeout = 60);
 
 static const struct torc_topic_options creating = { .flags = TORC_CREATE };
 
@@ -666,4 +668,40 @@ Test(topic, posix_names_that_shm_open_has_not_are_refused)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		FAILS(-EINVAL, "shm_open",
 		      torc_topic_open(NULL, bad[i], &creating, &topic));
+}
+
+/* ---- Words --------------------------------------------------------------- */
+
+Test(words, version_is_that_of_the_header)
+{
+	char version[32];
+
+	snprintf(version, sizeof(version), "%d.%d.%d", TORC_VERSION_MAJOR,
+		 TORC_VERSION_MINOR, TORC_VERSION_PATCH);
+	cr_expect_str_eq(torc_version(), version);
+}
+
+Test(words, every_error_means_something)
+{
+	cr_expect_str_eq(torc_strerror(0), "no error");
+	cr_expect(strstr(torc_strerror(-ENOENT), "no such topic"));
+	cr_expect(strstr(torc_strerror(-ESTALE), "evicted"));
+	cr_expect_str_eq(torc_strerror(-EIO), strerror(EIO));
+	cr_expect_str_eq(torc_strerror(EIO), "unknown error", "not negative");
+	cr_expect_str_eq(torc_strerror(-100000), "unknown error");
+}
+
+Test(words, expected_results_leave_those_of_the_last_failure)
+{
+	struct torc_topic *topic = topic_open("t", 0, 0);
+	struct torc_subscriber *sub = sub_open(topic, 0);
+	struct torc_message message;
+
+	FAILS(-ENOENT, "no/where: ",
+	      torc_topic_open(NULL, "no/where", NULL, &topic));
+	cr_expect_eq(torc_sub_peek(sub, &message), -EAGAIN);
+	cr_expect_eq(torc_sub_wait(sub, 0), -ETIMEDOUT);
+	cr_expect(strstr(torc_errmsg(), "no/where: "));
+	torc_sub_close(sub);
+	torc_topic_close(topic);
 }
