@@ -241,9 +241,17 @@ torc_consumer_look(struct torc_consumer *c)
 	return torc_distance(floor.count, c->count) < 0 ? -EPROTO : 1;
 }
 
-/*
- * May what was read from the cursor on have been overwritten?  1 if so, 0 if it
- * certainly was not, or an error.
+/**
+ * torc_consumer_lapped() - may what was read from the cursor on be overwritten?
+ * @c:	the consumer
+ *
+ * For who looks at the ring behind the cursor by other means than peeking.
+ *
+ * Context: As torc_consumer_peek_batch().
+ * Ordering: Acquire: the floor is looked at after what was read.
+ * Progress: Wait-free; ends after some tries if a hostile publisher moves the floor
+ * each time.
+ * Return: 1 if so, 0 if it certainly was not, -EPROTO.
  */
 static inline int torc_consumer_lapped(struct torc_consumer *c)
 {
@@ -489,7 +497,8 @@ static inline int torc_consumer_receive(struct torc_consumer *c, void *buffer,
 /**
  * torc_consumer_skip() - pass over a dead publisher's claim at the cursor
  * @c:		the consumer
- * @length:	bytes of the claim, from torc_claim_outcome()
+ * @length:	bytes of the claim, from torc_claim_outcome(), after which
+ *		torc_consumer_lapped() was 0
  *
  * Context: As torc_consumer_peek_batch().
  * Ordering: Release, as torc_consumer_release().
