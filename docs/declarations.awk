@@ -10,10 +10,11 @@
 # exported or have kernel-doc, constants of the library.  Of pages also "NAME named" for
 # what is in their first section, "NAME mentioned" for constants.
 
-# Without comments, reserved fields and line breaks.
+# Without comments, reserved fields, line breaks and what torc_u64 adds to uint64_t.
 function squeezed(text) {
 	gsub(/\/\*([^*]|\*[^\/])*\*\//, "", text)
-	gsub(/uint[0-9]+_t reserved(\[[0-9]+\])?;/, "", text)
+	gsub(/torc_u64/, "uint64_t", text)
+	gsub(/uint[0-9]+_t +reserved(\[[0-9]+\])?;/, "", text)
 	gsub(/[ \t\n]+/, " ", text)
 	gsub(/^ | $/, "", text)
 	return text
@@ -31,6 +32,8 @@ function print_constants(text, follow, what,    word) {
 		word = substr(text, RSTART, RLENGTH)
 		text = substr(text, RSTART + RLENGTH)
 		gsub(/[^A-Z0-9_]/, "", word)
+		if (word ~ /_$/)	# TORC_SYNC_*
+			continue
 		print word, what
 		if (what == "constant" && library)
 			print word, "public"
