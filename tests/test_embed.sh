@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # The examples of docs/embedding.md, the README and the manual pages compile as they
-# promise and do what they say: the ring alone in both languages with both compilers, the others
-# against the library as it is installed.
+# promise and do what they say: the ring alone in both languages with both compilers,
+# the others against the library as it is installed, with its manual.
 set -u
 
 source=$(cd "$(dirname "$0")/.." && pwd)
@@ -152,7 +152,21 @@ exports() {
 		diff "$work/declared" "$work/exported" >"$work/err"
 }
 
-echo 1..14
+# links: each function that the library exports leads to an installed page.
+links() {
+	local man3 name page
+
+	make -C "$build/docs" install DESTDIR="$work/root" >"$work/err" 2>&1 ||
+		return
+	man3=$(find "$work/root" -name man3)
+	while read -r name; do
+		page=$(sed -n 's/^\.so man3\///p' "$man3/$name.3") &&
+			grep -q "^\.Fo $name\$" "$man3/$page" ||
+			{ echo "$name" >"$work/err"; return 1; }
+	done <"$work/exported" 2>"$work/err"
+}
+
+echo 1..15
 # What neither language nor layout can do without.
 everything=(-Weverything -Wno-unknown-warning-option -Wno-padded
 	-Wno-declaration-after-statement -Wno-unsafe-buffer-usage
@@ -181,6 +195,8 @@ fi
 export LD_LIBRARY_PATH=${pc%/pkgconfig/*}
 exports "$LD_LIBRARY_PATH/libtorc.so"
 report $? "the library exports what its headers declare, and nothing else"
+links
+report $? "a manual page is installed for every function"
 sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '1d;$d' >"$work/readme.c"
 installed readme.c && [ "$(timeout -k 5 20 "$work/readme")" = "DAX 18500.5" ]
 report $? "the README's program, by pkg-config"
