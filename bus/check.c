@@ -69,13 +69,12 @@ void torc_check_note_batch(const struct torc_ring *ring, uint64_t begin,
 
 uint64_t torc_check_message(const struct torc_ring *ring, uint64_t position)
 {
-	uint64_t header = *torc_header_at(ring, position), size;
+	uint64_t header = torc_load_relaxed(torc_header_at(ring, position));
 
-	if (torc_header_kind(header) != TORC_RECORD_MESSAGE)
+	if (torc_header_kind(header) != TORC_RECORD_MESSAGE ||
+	    !torc_record_extent(ring, position, header) ||
+	    torc_load_relaxed(check_at(ring, position)) !=
+		    check_word(ring, position, header))
 		return 0;
-	size = torc_record_extent(ring, position, header);
-	if (size && *check_at(ring, position) !=
-			    check_word(ring, position, header))
-		size = 0;
-	return size;
+	return header;
 }

@@ -32,7 +32,7 @@ void torc_check_note(const struct torc_ring *ring, uint64_t position,
 void torc_check_note_batch(const struct torc_ring *ring, uint64_t begin,
 			   uint64_t end, uint64_t header);
 
-/* Bytes of the record at @position, if it is an intact message; else 0. */
+/* The header at @position, if it is an intact message's; else 0. */
 uint64_t torc_check_message(const struct torc_ring *ring, uint64_t position);
 
 #endif /* BUS_CHECK_H */

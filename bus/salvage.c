@@ -13,21 +13,30 @@ static uint64_t position_of(const struct torc_ring *ring, uint64_t i,
 			    uint64_t near)
 {
 	uint64_t lap = near / ring->capacity;
-	uint32_t low = (uint32_t)(torc_checks(ring)[i] >> 32);
+	uint32_t low = (uint32_t)(torc_load_relaxed(&torc_checks(ring)[i]) >> 32);
 
 	lap += (uint64_t)(int64_t)(int32_t)(low - (uint32_t)lap);
 	return lap * ring->capacity + i * TORC_RECORD_ALIGN;
 }
 
+/* Bytes of an intact message at @position, and its header; else 0. */
+static uint64_t intact(const struct torc_ring *ring, uint64_t position,
+		       uint64_t *ret_header)
+{
+	*ret_header = torc_check_message(ring, position);
+	return *ret_header ? torc_record_extent(ring, position, *ret_header)
+			   : 0;
+}
+
 /* The end of the newest message; @tail if there is none. */
 static uint64_t newest_end(const struct torc_ring *ring, uint64_t tail)
 {
-	uint64_t end = tail, position, size;
+	uint64_t end = tail, position, size, header;
 	bool found = false;
 
 	for (uint64_t i = 0; i < ring->capacity / TORC_RECORD_ALIGN; i++) {
 		position = position_of(ring, i, tail);
-		size = torc_check_message(ring, position);
+		size = intact(ring, position, &header);
 		if (!size || (found &&
 			      torc_distance(position + size, end) <= 0))
 			continue;
@@ -44,10 +53,10 @@ static uint64_t torn_end(const struct torc_ring *ring, uint64_t end)
 
 	for (uint64_t i = 0; i < ring->capacity / TORC_RECORD_ALIGN; i++) {
 		position = position_of(ring, i, end);
-		if (!torc_checks(ring)[i] ||
+		if (!torc_load_relaxed(&torc_checks(ring)[i]) ||
 		    position - end >= ring->window - ring->record_max)
 			continue;
-		header = *torc_header_at(ring, position);
+		header = torc_load_relaxed(torc_header_at(ring, position));
 		size = torc_header_kind(header) == TORC_RECORD_MESSAGE
 			       ? torc_record_extent(ring, position, header) : 0;
 		if (!size)
@@ -61,7 +70,7 @@ static uint64_t torn_end(const struct torc_ring *ring, uint64_t end)
 /* Something that ends here may be what is left of a pad or of a claim. */
 static uint64_t filler_end(const struct torc_ring *ring, uint64_t position)
 {
-	uint64_t header = *torc_header_at(ring, position);
+	uint64_t header = torc_load_relaxed(torc_header_at(ring, position));
 	uint32_t kind = torc_header_kind(header);
 	uint64_t size = (uint64_t)torc_header_length(header) + TORC_HEADER_SIZE;
 
@@ -76,9 +85,10 @@ static bool marked(const struct torc_ring *ring, uint64_t position,
 		   uint64_t *ret_count)
 {
 	for (unsigned int i = 0; i < TORC_MARKS; i++) {
-		if (ring->shm->marks[i].position != position)
+		if (torc_load_relaxed(&ring->shm->marks[i].position) !=
+		    position)
 			continue;
-		*ret_count = ring->shm->marks[i].count;
+		*ret_count = torc_load_relaxed(&ring->shm->marks[i].count);
 		return true;
 	}
 	return false;
@@ -88,7 +98,8 @@ static bool marked(const struct torc_ring *ring, uint64_t position,
 static void find_bounds(const struct torc_ring *ring, uint64_t first,
 			struct torc_salvage *ret)
 {
-	uint64_t tail = ring->shm->tail & ~(uint64_t)(TORC_RECORD_ALIGN - 1);
+	uint64_t tail = torc_load_relaxed(&ring->shm->tail) &
+			~(uint64_t)(TORC_RECORD_ALIGN - 1);
 	struct torc_mark floor;
 
 	ret->end = torn_end(ring, newest_end(ring, tail));
@@ -97,7 +108,8 @@ static void find_bounds(const struct torc_ring *ring, uint64_t first,
 		ret->end = tail;
 	/* No floor is so far back that there is no room for a step. */
 	ret->begin = ret->end + 2 * ring->mark_step - ring->window;
-	if (torc_distance(first, ret->begin) > 0)
+	if (torc_distance(first, ret->begin) > 0 &&
+	    torc_distance(first, ret->end) <= 0 && !(first % TORC_RECORD_ALIGN))
 		ret->begin = first;
 	if (!torc_mark_current(ring, &ring->shm->floor, &floor) &&
 	    ret->end - floor.position <= ring->window)
@@ -108,7 +120,7 @@ void torc_salvage_find(const struct torc_ring *ring, uint64_t first,
 		       struct torc_salvage *ret)
 {
 	struct torc_salvage found = { .messages = 0 };
-	uint64_t filled, size, count;
+	uint64_t filled, filler, size, header, count;
 	bool numbered = false;
 
 	find_bounds(ring, first, &found);
@@ -118,14 +130,15 @@ void torc_salvage_find(const struct torc_ring *ring, uint64_t first,
 			found.sequence = count - found.messages;
 			numbered = true;
 		}
-		size = torc_check_message(ring, p);
+		size = intact(ring, p, &header);
 		if (size && size <= found.end - p) {
 			found.messages++;
 			continue;
 		}
 		size = TORC_RECORD_ALIGN;
-		if (torc_distance(filler_end(ring, p), filled) > 0)
-			filled = filler_end(ring, p);
+		filler = filler_end(ring, p);
+		if (torc_distance(filler, filled) > 0)
+			filled = filler;
 		if (torc_distance(filled, p) <= 0)
 			found.dropped += size;
 	}
@@ -143,12 +156,11 @@ int torc_salvage_each(const struct torc_ring *ring,
 	int r = 0;
 
 	for (uint64_t p = found->begin; p != found->end && !r; p += size) {
-		size = torc_check_message(ring, p);
+		size = intact(ring, p, &header);
 		if (!size || size > found->end - p) {
 			size = TORC_RECORD_ALIGN;
 			continue;
 		}
-		header = *torc_header_at(ring, p);
 		message.data = torc_header_at(ring, p) + 1;
 		message.length = torc_header_length(header);
 		message.position = p;

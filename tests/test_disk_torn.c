@@ -185,3 +185,50 @@ Test(disk_torn, every_byte_may_be_wrong)
 	torc_topic_close(topic);
 	disk_remove("t");
 }
+
+static int take_no_notice(const struct torc_message *message, void *context)
+{
+	(void)message;
+	(void)context;
+	return 0;
+}
+
+/* Where the ring is said to have begun, when the floor is no help. */
+Test(disk_torn, no_beginning_is_looked_for_for_ever)
+{
+	struct torc_topic *topic = topic_open(disk_address("t"), 0, 4096);
+	struct torc_publisher *pub = pub_open(topic);
+	static const uint64_t firsts[] = { 8, 1, 1 << 20, 1ull << 62,
+					   1ull << 63, UINT64_MAX };
+	struct torc_publishing_shm *shm;
+	struct torc_constants_shm *c;
+	struct torc_topic_options inspecting = { .flags = TORC_INSPECT };
+	struct torc_dump dump;
+	struct image image;
+
+	disk_publish(pub, 0, 10);
+	torc_pub_close(pub);
+	image = image_take("t");
+	c = (struct torc_constants_shm *)(void *)image.bytes;
+	shm = (struct torc_publishing_shm *)(void *)(image.bytes +
+						     c->publishing_offset);
+	shm->marks[0].position = 1;
+	for (size_t i = 0; i < sizeof(firsts) / sizeof(firsts[0]); i++) {
+		struct torc_topic *other;
+
+		c->first_position = firsts[i];
+		image_write(&image, "image");
+		MUST(torc_topic_open(NULL, disk_address("image"), &inspecting,
+				     &other));
+		MUST(torc_topic_dump(other, take_no_notice, NULL, &dump));
+		cr_expect_eq(dump.messages, 10);
+		torc_topic_close(other);
+		other = disk_open("image");
+		cr_expect_eq(disk_read_all(other).count, 10);
+		torc_topic_close(other);
+		disk_remove("image");
+	}
+	free(image.bytes);
+	torc_topic_close(topic);
+	disk_remove("t");
+}
