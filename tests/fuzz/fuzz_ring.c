@@ -44,7 +44,7 @@ static struct {
 	uint32_t dead;		/* slots, a bit each */
 } world;
 
-static void *aligned(const volatile void *word, size_t size)
+void *aligned(const volatile void *word, size_t size)
 {
 	MUST((uintptr_t)word % size == 0);
 	return (void *)(uintptr_t)word;
@@ -85,7 +85,7 @@ static uint64_t other_than(uint64_t value)
 	}
 }
 
-static uint64_t hostile(const volatile void *word, uint64_t value)
+uint64_t hostile(const volatile void *word, uint64_t value)
 {
 	bool again = loaded_before(word);
 
@@ -107,7 +107,7 @@ static uint64_t hostile(const volatile void *word, uint64_t value)
 	}
 }
 
-static bool hostile_failure(void)
+bool hostile_failure(void)
 {
 	return ++world.loads == world.lie_at;
 }

@@ -11,11 +11,11 @@
 #include <torc/atomic.h>
 
 /* @value, which was loaded from @word, or what the fuzzer has instead of it. */
-static uint64_t hostile(const volatile void *word, uint64_t value);
+uint64_t hostile(const volatile void *word, uint64_t value);
 /* @word, which has to be a multiple of @size. */
-static void *aligned(const volatile void *word, size_t size);
+void *aligned(const volatile void *word, size_t size);
 /* Shall a compare-and-swap fail that would not? */
-static bool hostile_failure(void);
+bool hostile_failure(void);
 
 #undef torc_load_relaxed
 #undef torc_load_acquire
@@ -25,7 +25,7 @@ static bool hostile_failure(void);
 #define AT(p) ((__typeof__(p))aligned((p), sizeof(*(p))))
 #define torc_load_relaxed(p)                       \
 	((__typeof__((__typeof__(*(p)))0))hostile( \
-		(p), __atomic_load_n(AT(p), __ATOMIC_RELAXED)))
+		(p), (uint64_t)__atomic_load_n(AT(p), __ATOMIC_RELAXED)))
 #define torc_load_acquire(p) torc_load_relaxed(p)
 #define torc_store_relaxed(p, v) __atomic_store_n(AT(p), (v), __ATOMIC_RELAXED)
 #define torc_store_release(p, v) torc_store_relaxed(p, v)
