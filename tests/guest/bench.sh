@@ -4,21 +4,34 @@
 # Goal: torc-bench measures the driver's topics, and the way to a driver and back,
 # where they are there, and says what is missing where they are not.
 # Method: one round, short of what would be worth reading in an emulator; the
-# program itself fails if a message is lost or garbled.
+# program itself fails if a message is lost or garbled.  That takes seconds, or on a
+# machine that is busy with other things, and lets one emulated processor poll while
+# the other stands still, hours: there it is left out.
 
 . "${0%/*}/checks.sh"
 
-out=/tmp/bench.out
-export TORC_DIR=${TORC_DIR:-/tmp/bus}
-mkdir -p "$TORC_DIR"
+out=$scratch/out
+
+seconds() {
+	cut -d . -f 1 /proc/uptime
+}
+
+# What is begun in time is given up by torc-bench before guest/run takes us to hang.
+until=$(($(seconds) + 50))
 
 tell_output() {
 	sed 's/^/# /' $out
+	# Two processes, and nothing of the driver's.
+	! grep -q ': limit, .*: not done' $out || return $skipped
 	return 1
 }
 
 # measures MODE SYSTEM: and gives a figure.
 measures() {
+	if [ "$(seconds)" -gt $until ]; then
+		echo "# the machine is too busy to measure $1 of $2"
+		return $skipped
+	fi
 	torc-bench "$1" --systems "$2" --rounds 1 --size 8 --json \
 		>$out 2>&1 </dev/null &&
 		grep -q "\"system\":\"$2\".*\"ratio_to_limit\":[0-9]" $out ||
@@ -49,7 +62,7 @@ round_trips() {
 	insmod "$TORC_MODULES/torc_echo.ko" || return
 	measures rtt echo
 	status=$?
-	rmmod torc_echo && [ $status = 0 ]
+	rmmod torc_echo && return $status
 }
 
 check "without the driver it is told to be missing" without_driver
