@@ -6,10 +6,8 @@
 . "${0%/*}/checks.sh"
 
 topic=dev:programs
-export TORC_DIR=${TORC_DIR:-/tmp/bus}
-mkdir -p "$TORC_DIR"
 # The progress that they show on a terminal.
-exec 2>/tmp/programs.err
+exec 2>"$scratch/errors"
 
 publishes() {
 	echo hello | torc-pub --persistent $topic &&
@@ -22,11 +20,11 @@ has_subscriber() {
 }
 
 follows() {
-	torc-sub -n 1 $topic >/tmp/followed &
+	torc-sub -n 1 $topic >"$scratch/followed" &
 	await has_subscriber
 	echo later | torc-pub $topic
 	wait
-	[ "$(cat /tmp/followed)" = later ]
+	[ "$(cat "$scratch/followed")" = later ]
 }
 
 tells() {

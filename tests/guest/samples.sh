@@ -17,7 +17,7 @@ load() {
 
 # The 32-bit words of $1 messages, a message a line.
 ticks() {
-	head -c $((16 * $1)) $folder/tick | hexdump -v -e '4/4 "%u " "\n"'
+	head -c $((16 * $1)) $folder/tick | od -A n -v -t u4
 }
 
 ticks_in_turn() {
@@ -33,7 +33,7 @@ ticks_have_a_time() {
 
 life_is_told() {
 	for event in start exec exit; do
-		grep -Eq "^[0-9]+\.[0-9]{9} $event $pid $$ " /tmp/read || return
+		grep -Eq "^[0-9]+\.[0-9]{9} $event $pid $$ " "$scratch/read" || return
 	done
 }
 
@@ -76,6 +76,22 @@ bad_rates() {
 		[ ! -e $folder/tick ] && insmod "$TORC_MODULES/torc_tick.ko"
 }
 
+drops_anything() {
+	! grep -q '^dropped 0$' /sys/kernel/debug/torc/process
+}
+
+# That which a process alone publishes to, or which is not there, is not for drivers.
+not_for_drivers() {
+	! insmod "$TORC_MODULES/torc_tick.ko" into=nobodys 2>/dev/null &&
+		echo | torc-pub --persistent dev:process 2>/dev/null || return
+	rmmod torc_tick && insmod "$TORC_MODULES/torc_tick.ko" into=process ||
+		return
+	await drops_anything
+	grep -q '^published 0$' /sys/kernel/debug/torc/process &&
+		rmmod torc_tick && torc-rm dev:process &&
+		insmod "$TORC_MODULES/torc_tick.ko"
+}
+
 unload() {
 	for sample in $samples; do
 		rmmod $sample || return
@@ -90,5 +106,6 @@ check "torc_exec tells of a process's start, program and end" tells_of_processes
 check "torc_echo answers, in turn" answers
 check "who listens polls for as long as listen_spin_us says" await polls_as_long_as_told
 check "torc_tick refuses rates and sizes that make no sense" bad_rates
+check "torc_tick publishes to nothing that is not for drivers" not_for_drivers
 check "they unload, with their topics" unload
 checked

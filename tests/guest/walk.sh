@@ -7,8 +7,6 @@
 . "${0%/*}/checks.sh"
 
 node=$folder/load
-export TORC_DIR=${TORC_DIR:-/tmp/bus}
-mkdir -p "$TORC_DIR"
 
 load() {
 	insmod "$TORC_MODULES/beat.ko" && [ "$(stat -c %a $node)" = 644 ]
@@ -16,13 +14,14 @@ load() {
 
 # Two lines, each such as 0.07.
 loads() {
-	"$@" >/tmp/loads && [ "$(grep -cx '[0-9]*\.[0-9][0-9]' /tmp/loads)" = 2 ]
+	"$@" >"$scratch/loads" &&
+		[ "$(grep -cx '[0-9]*\.[0-9][0-9]' "$scratch/loads")" = 2 ]
 }
 
 through_mapping() {
 	# Each message ends a line itself.
-	torc-sub -n 2 dev:load 2>/dev/null | grep . >/tmp/mapped &&
-		loads cat /tmp/mapped
+	torc-sub -n 2 dev:load 2>/dev/null | grep . >"$scratch/mapped" &&
+		loads cat "$scratch/mapped"
 }
 
 unloads_while_read() {
