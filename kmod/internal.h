@@ -14,6 +14,23 @@
  *	mend.c		what processes that die leave
  *	listen.c	a thread that receives
  *
+ * Locks:
+ *
+ *	torc_topics_lock	the list of topics; of each, users and gone
+ *	accounts_lock		what users have (limits.c)
+ *	topic->writing		write() of a process, locks of publishers, owners,
+ *				repairer, mending
+ *	topic->slots_lock	who takes and gives back slots of subscribers; bits
+ *				are looked at without it
+ *	topic->publishing	the driver's publisher, where it is the only one; raw,
+ *				interrupts off, held from reserve to commit
+ *	topic->signals_lock	files with an eventfd; interrupts off
+ *	open->reading		the node's consumer
+ *
+ * The last reference of a topic may go under torc_topics_lock, which is outside of
+ * accounts_lock and topic->writing; and who mends wakes, under topic->writing, which
+ * is outside of topic->signals_lock.  No others are held at once.
+ *
  * Nothing that a process can write is trusted: the constants, the producer of a
  * topic that the driver publishes and the cursors of what it reads are its own, and
  * ring.h bounds whatever it reads from shared memory.

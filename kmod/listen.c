@@ -63,7 +63,7 @@ static int receive(struct torc_listener *listener)
 /* Look for a while whether there is more, which is quicker than being woken. */
 static bool poll_briefly(struct torc_listener *listener)
 {
-	u64 until = ktime_get_ns() + (u64)spin_us * NSEC_PER_USEC;
+	u64 until = ktime_get_ns() + (u64)READ_ONCE(spin_us) * NSEC_PER_USEC;
 	struct torc_message message;
 	int r;
 

@@ -76,32 +76,53 @@ static int topic_publishers(struct torc_topic *topic)
 	return r;
 }
 
-static int topic_memory(struct torc_topic *topic,
-			const struct torc_topic_config *config,
+/* Its memory counts as the maker's, until topic_free(). */
+static int topic_charge(struct torc_topic *topic,
 			const struct torc_maker *maker)
 {
+	u64 size = torc_topic_size(&topic->constants);
+	int r = torc_charge(maker->uid, size);
+
+	if (!r)
+		topic->charged = size;
+	return r;
+}
+
+/* Memory, and a ring in it. */
+static int topic_memory(struct torc_topic *topic,
+			const struct torc_topic_config *config, u64 address)
+{
 	struct torc_constants_shm *c = &topic->constants;
+	u64 size = torc_topic_size(c);
 	void *base;
 	int r;
 
-	if (maker) {
-		r = torc_charge(maker->uid, torc_topic_size(c));
-		if (r)
-			return r;
-		topic->charged = torc_topic_size(c);
-	}
-	if (torc_topic_size(c) > (u64)totalram_pages() << PAGE_SHIFT)
+	if (size > (u64)totalram_pages() << PAGE_SHIFT)
 		return -ENOMEM;
-	r = torc_memory_alloc(&topic->memory, torc_topic_size(c), config->memory,
-			      config->cache, maker ? maker->address : 0);
+	r = torc_memory_alloc(&topic->memory, size, config->memory,
+			      config->cache, address);
 	if (r)
 		return r;
 	base = topic->memory.base;
 	if (config->memory == TORC_PAGES_USER)
-		memset(base, 0, torc_topic_size(c));
+		memset(base, 0, size);
 	torc_ring_format(c, base, base + c->ring_size);
 	torc_ring_view(&topic->ring, c, base, base + c->ring_size);
-	return topic_publishers(topic);
+	return 0;
+}
+
+/* All but its node.  What was made before a failure is topic_free()'s. */
+static int topic_make(struct torc_topic *topic,
+		      const struct torc_topic_config *config,
+		      const struct torc_maker *maker)
+{
+	int r = maker ? topic_charge(topic, maker) : 0;
+
+	if (!r)
+		r = topic_memory(topic, config, maker ? maker->address : 0);
+	if (!r)
+		r = topic_publishers(topic);
+	return r;
 }
 
 /* ---- Its life ------------------------------------------------------------ */
@@ -246,7 +267,7 @@ struct torc_topic *torc_topic_new(const struct torc_topic_config *config,
 		return ERR_PTR(-ENOMEM);
 	topic->constants = constants;
 	topic_init(topic, config, maker);
-	r = topic_memory(topic, config, maker);
+	r = topic_make(topic, config, maker);
 	if (!r) {
 		mutex_lock(&torc_topics_lock);
 		r = topic_link(topic);
