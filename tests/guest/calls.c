@@ -261,6 +261,16 @@ TEST(the_ioctls_of_a_node_refuse_nonsense)
 	}
 }
 
+TEST(no_sleep_on_a_word_is_longer_than_a_second)
+{
+	struct torc_driver_wait wait = { .timeout_ns = UINT64_MAX };
+	struct device d;
+
+	device_make(&d, TORC_PAGES_SHMEM, 0, 0600);
+	CHECK_FAILS(ETIMEDOUT, ioctl(d.fd, TORC_IOC_WAIT, &wait));
+	device_end(&d);
+}
+
 /* The lowest number that is free. */
 static int next_fd(void)
 {
@@ -334,6 +344,39 @@ TEST(read_and_write_move_one_message_each)
 		close(reading);
 		device_end(&d);
 	}
+}
+
+TEST(write_leaves_a_topic_to_the_one_process_that_publishes)
+{
+	for_each_memory(m) {
+		struct flock lock = { .l_type = F_WRLCK,
+				      .l_start = (off_t)TORC_LOCK_PUBLISHER,
+				      .l_len = 1 };
+		struct device d;
+		int publisher;
+
+		device_make(&d, memories[m], 0, 0600);
+		publisher = device_open(&d, O_RDWR);
+		CHECK(publisher >= 0 && !fcntl(publisher, F_OFD_SETLK, &lock));
+		CHECK_FAILS(EBUSY, write(d.fd, "x", 1));
+		close(publisher);
+		CHECK_EQ(write(d.fd, "x", 1), 1);
+		device_end(&d);
+	}
+}
+
+TEST(who_may_write_is_told_so_by_poll)
+{
+	struct pollfd pollers[2];
+	struct device d;
+
+	device_make(&d, TORC_PAGES_SHMEM, 0, 0600);
+	pollers[0] = (struct pollfd){ d.fd, POLLOUT, 0 };
+	pollers[1] = (struct pollfd){ device_open(&d, O_RDONLY), POLLOUT, 0 };
+	CHECK_EQ(poll(pollers, 2, 0), 1);
+	CHECK_EQ(pollers[0].revents, POLLOUT);
+	close(pollers[1].fd);
+	device_end(&d);
 }
 
 static void write_late(const void *context)

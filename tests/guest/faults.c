@@ -5,7 +5,8 @@
  * Method: the kernel's fault injection (fail-nth) makes the first allocation of a
  * call fail, of slabs or pages, then in a new call the second, until a call has no
  * more.  What leaked is found by kmemleak at the guest's end.  What the kernel's own
- * threads do for a call is not reached: devtmpfs's making of the node.
+ * threads do for a call is not reached: devtmpfs's making of the node, the making of a
+ * thread.
  */
 #include "device.h"
 
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static void set(const char *path, const char *value)
@@ -60,14 +62,18 @@ static int faults_left(int faults)
 	return atoi(text);
 }
 
-/* @act returns -1, with errno, if it failed, and else undoes what it did. */
-static void every_allocation_fails(int (*act)(void *context), void *context)
+/*
+ * Each allocation from the @nth on.  @act returns -1, with errno, if it failed, and
+ * else undoes what it did.
+ */
+static void allocations_fail_from(int nth, int (*act)(void *context),
+				  void *context)
 {
-	int faults = faults_open(), failed = 0, left, nth = 0, r;
+	int faults = faults_open(), failed = 0, left, r;
 
 	CHECK(faults >= 0);
-	do {
-		faults_arm(faults, ++nth);
+	for (;; nth++) {
+		faults_arm(faults, nth);
 		r = act(context);
 		left = faults_left(faults);
 		faults_arm(faults, 0);
@@ -76,11 +82,33 @@ static void every_allocation_fails(int (*act)(void *context), void *context)
 			/* The last is what is said of a lock. */
 			CHECK(errno == ENOMEM || errno == EFAULT ||
 			      errno == ENOLCK);
-	} while (!left);
+		/* There was no such allocation. */
+		if (left)
+			break;
+	}
 	CHECK_EQ(r, 0);
 	CHECK(failed > 0);
 	printf("# %d allocations, %d of them indispensable\n", nth - 1, failed);
 	close(faults);
+}
+
+static void every_allocation_fails(int (*act)(void *context), void *context)
+{
+	allocations_fail_from(1, act, context);
+}
+
+static int count_allocations(int (*act)(void *context), void *context)
+{
+	const int many = 1000000;
+	int faults = faults_open(), left;
+
+	CHECK(faults >= 0);
+	faults_arm(faults, many);
+	CHECK_EQ(act(context), 0);
+	left = faults_left(faults);
+	faults_arm(faults, 0);
+	close(faults);
+	return many - left;
 }
 
 /* ---- Making topics ------------------------------------------------------- */
@@ -216,4 +244,57 @@ TEST(using_a_topic)
 	every_allocation_fails(ask_for_signals, &d);
 	every_allocation_fails(lock_and_unlock, &d);
 	device_end(&d);
+}
+
+/* ---- Loading modules ----------------------------------------------------- */
+
+struct loading {
+	const char *name, *parameters;
+	int file;
+};
+
+static int load_and_unload(void *context)
+{
+	const struct loading *loading = context;
+
+	if (syscall(SYS_finit_module, loading->file, loading->parameters, 0))
+		return -1;
+	/* Which may want memory, too. */
+	while (syscall(SYS_delete_module, loading->name, O_NONBLOCK))
+		CHECK_EQ(errno, ENOMEM);
+	return 0;
+}
+
+/*
+ * The kernel's own allocations come first, hundreds of them, then those of what the
+ * module does when it begins: unless there is time, only of the @last of all.
+ */
+static void loading(const char *name, const char *parameters, int last)
+{
+	struct loading loading = { name, parameters, -1 };
+	char path[200];
+	int count;
+
+	snprintf(path, sizeof(path), "%s/%s.ko", getenv("TORC_MODULES"), name);
+	loading.file = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(loading.file >= 0);
+	count = count_allocations(load_and_unload, &loading);
+	if (last > count || harness_seconds(0, 1))
+		last = count;
+	allocations_fail_from(count - last + 1, load_and_unload, &loading);
+	close(loading.file);
+}
+
+TEST(loading_drivers_that_publish_and_listen)
+{
+	loading("torc_tick", "capacity=4096", 15);
+	loading("torc_exec", "capacity=4096", 15);
+	loading("torc_echo", "capacity=4096", 40);
+}
+
+TEST(loading_the_module)
+{
+	CHECK(!syscall(SYS_delete_module, "torc", O_NONBLOCK));
+	loading("torc", "topics=one", 40);
+	shell("insmod $TORC_MODULES/torc.ko");
 }
