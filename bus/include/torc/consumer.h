@@ -260,7 +260,7 @@ static inline int torc_consumer_lapped(struct torc_consumer *c)
 	 * before what lies below it is overwritten, and looked at after that
 	 * was read. */
 	torc_fence_acquire();
-	if (torc_likely(torc_load_acquire(&c->ring.shm->floor) ==
+	if (torc_likely(torc_load_relaxed(&c->ring.shm->floor) ==
 			c->floor.index))
 		return 0;
 	return torc_consumer_look(c);
