@@ -39,8 +39,9 @@ static int copy_message(const struct torc_message *message, void *context)
 
 	r = many ? torc_mp_reserve(&copying->mp, message->length, &payload)
 		 : torc_sp_reserve(&copying->sp, message->length, &payload);
+	/* It fits, unless somebody changes it meanwhile. */
 	if (r)
-		return r;
+		return r == -EAGAIN ? -EPROTO : r;
 	memcpy(payload, message->data, message->length);
 	torc_check_note(&copying->ring,
 			many ? copying->mp.start : copying->sp.start,
