@@ -5,6 +5,7 @@
  */
 #include "ringer.h"
 
+#include "bell_arm.h"
 #include "bell_socket.h"
 
 #include <stdio.h>
@@ -125,8 +126,7 @@ void torc_bells_ring(struct torc_ringer **ringer,
 		struct torc_subscriber_slot_shm *slot =
 			torc_subscriber_slot(of, i);
 
-		if (!torc_load_relaxed(&slot->bell_armed) ||
-		    !torc_cas(&slot->bell_armed, 1u, 0u))
+		if (!torc_bell_disarm(slot))
 			continue;
 		if (!*ringer)
 			*ringer = ringer_new(of->subscribers);

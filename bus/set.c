@@ -14,6 +14,7 @@
  * set to when it will look after what may have been lost by a death.
  */
 #include "bell.h"
+#include "bell_arm.h"
 #include "seat.h"
 #include "set.h"
 #include "wait.h"
@@ -102,13 +103,6 @@ static void drop_warm(struct torc_set *set, struct torc_seat *seat)
 	seat->warm = false;
 }
 
-static void arm(struct torc_seat *seat)
-{
-	torc_store_relaxed(&seat->slot->bell_armed, 1u);
-	/* Who finds the word armed sees that of the bell, too. */
-	torc_word_arm(&seat->cursors->data_word);
-}
-
 /*
  * Arm the bells of members: @all, or those that were silent since the last time.
  * These are behind the others then, from the index that is returned on.
@@ -127,7 +121,7 @@ static uint32_t arm_silent(struct torc_set *set, bool all)
 			continue;
 		}
 		torc_sub_settle(seat->sub);
-		arm(seat);
+		torc_bell_arm(seat->slot, &seat->cursors->data_word);
 	}
 	return kept;
 }

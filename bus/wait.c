@@ -92,8 +92,14 @@ void torc_interrupt(const struct torc_topic *topic, uint32_t *flag,
 	int saved = errno;
 
 	torc_store_relaxed(flag, 1u);
-	if (word && torc_word_armed(word, true))
-		torc_wake(topic, word);
+	/*
+	 * Armed anew, not disarmed: others may rely on it who are not to be woken
+	 * for this, behind their bells.
+	 */
+	if (word && torc_word_armed(word, true)) {
+		torc_word_arm(word);
+		torc_wake_sleepers(topic, word);
+	}
 	errno = saved;
 }
 

@@ -48,6 +48,29 @@ Test(bells, lies_about_bells_harm_no_publisher)
 	torc_topic_close(topic);
 }
 
+/* Who ends another's wait on the same topic must not disarm its word. */
+Test(bells, who_is_behind_one_is_rung_though_others_were_woken_by_hand)
+{
+	struct torc_topic *topic = topic_open("t", 0, 0);
+	struct torc_publisher *pub = pub_open(topic);
+	struct torc_subscriber *sub = sub_open(topic, 0);
+	struct torc_subscriber *other = sub_open(topic, 0);
+	struct torc_pub_stats stats;
+	int fd = torc_sub_fd(sub);
+
+	expect_rest(sub, fd);
+	torc_sub_wake(other);
+	cr_expect_eq(torc_sub_wait(other, -1), -EINTR);
+	MUST(torc_pub_publish(pub, "x", 1));
+	torc_pub_get_stats(pub, &stats);
+	cr_expect_eq(stats.woken, 1u);
+	cr_expect(readable(fd, 10000));
+	torc_sub_close(other);
+	torc_sub_close(sub);
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+}
+
 /* ---- Doorbells ---------------------------------------------------------- */
 
 static struct torc_bell bell;
