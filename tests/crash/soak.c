@@ -52,7 +52,9 @@ struct soak {
 	uint64_t digests[65536];
 	uint64_t audited;		/* messages, by the auditor */
 	uint64_t stall_ns;		/* longest that it heard nothing */
-	uint64_t asleep_ns;		/* of one stall, while all slept */
+	uint64_t asleep_ns;		/* of one stall, while all slept ... */
+	uint64_t asleep_deaths;		/* ... and who died in it */
+	uint64_t deaths;		/* all */
 	uint64_t slumbers;		/* stalls in which all slept for long */
 	pid_t pids[LIVES + 1];		/* the last is the auditor */
 	uint64_t repaired;
@@ -295,7 +297,7 @@ static bool all_sleep(void)
 static void watch(void)
 {
 	const struct timespec pause = { .tv_nsec = LOOK_NS };
-	uint64_t heard = 0, asleep = 0, before = torc_now_ns();
+	uint64_t heard = 0, deaths = 0, asleep = 0, before = torc_now_ns();
 
 	for (;;) {
 		uint64_t now, took, audited;
@@ -308,13 +310,17 @@ static void watch(void)
 		if (audited != heard) {
 			soak->slumbers += asleep > SLUMBER_NS;
 			asleep = 0;
+			deaths = torc_load_acquire(&soak->deaths);
 		} else if (all_sleep()) {
 			/* Between two late looks anything may have been. */
 			asleep += took < 2 * LOOK_NS ? took : LOOK_NS;
 		}
 		heard = audited;
-		if (asleep > soak->asleep_ns)
+		if (asleep > soak->asleep_ns) {
 			soak->asleep_ns = asleep;
+			soak->asleep_deaths = torc_load_acquire(&soak->deaths) -
+					      deaths;
+		}
 	}
 }
 
@@ -367,6 +373,7 @@ static void finish(struct lives *lives, int i)
 	waitpid(soak->pids[i], &status, 0);
 	/* Who is gone keeps the watcher from seeing the others asleep no more. */
 	torc_store_release(&soak->pids[i], 0);
+	torc_add(&soak->deaths, 1u);
 	if (!WIFSIGNALED(status))
 		complain("it ended by itself", (uint64_t)i, (uint64_t)status);
 	lives->kills++;
@@ -433,12 +440,13 @@ static void report(const struct lives *lives)
 {
 	/* Who misses a message ends the program. */
 	printf("%llu messages, %lu kills, %llu repairs, 0 losses, longest "
-	       "stall %.1f ms\n# all slept for %.1f ms at most, %llu times for "
-	       "more than %.1f ms\n# %llu dead publishers' messages were all "
+	       "stall %.1f ms\n# all slept for %.1f ms at most, in a stall with "
+	       "%llu deaths, %llu times for more than %.1f ms\n# %llu dead publishers' messages were all "
 	       "found, %llu messages compared\n",
 	       (unsigned long long)soak->audited, lives->kills,
 	       (unsigned long long)soak->repaired,
 	       (double)soak->stall_ns / 1e6, (double)soak->asleep_ns / 1e6,
+	       (unsigned long long)soak->asleep_deaths,
 	       (unsigned long long)soak->slumbers, SLUMBER_NS / 1e6,
 	       (unsigned long long)soak->checked_lives,
 	       (unsigned long long)soak->compared);

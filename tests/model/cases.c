@@ -275,6 +275,26 @@ static void set_mp_sleep(int variant)
 	set_sleep(variant * 2 + 1);
 }
 
+static void set_sp_bell(int variant)
+{
+	set_sp_sleep(variant);
+	given.bells = 1;
+}
+
+static void set_mp_bell(int variant)
+{
+	set_mp_sleep(variant);
+	given.bells = 1;
+}
+
+/* Beside one that sleeps on the word itself. */
+static void set_sp_both(int variant)
+{
+	set_sp_sleep(variant);
+	join(1, TORC_LOSSLESS);
+	given.bells = 2;
+}
+
 static void set_room_sleep(int variant)
 {
 	make_ring(TORC_KIND_SP, 0);
@@ -301,6 +321,8 @@ const struct model_case cases[] = {
 	  .variants = 2, .weak = 1 },
 	{ "sp_sleep", set_sp_sleep, { sp_publish, listen_asleep },
 	  judge_lossless, .variants = 2, .weak = 1 },
+	{ "sp_bell", set_sp_bell, { sp_publish, listen_behind_bell },
+	  judge_lossless, .variants = 2, .weak = 1 },
 	{ "sp", set_sp, { sp_publish, listen_first, listen_second },
 	  judge_lossless, .variants = 2 },
 	{ "sp_death", set_sp_death, { sp_publish, sp_take_over, listen_first },
@@ -319,6 +341,11 @@ const struct model_case cases[] = {
 	  judge_joiner, .variants = 4, .weak = 2 },
 	{ "mp_sleep", set_mp_sleep, { mp_first, mp_second, listen_asleep },
 	  judge_lossless, .variants = 2, .weak = 1 },
+	{ "mp_bell", set_mp_bell, { mp_first, mp_second, listen_behind_bell },
+	  judge_lossless, .variants = 2, .large = 1 },
+	{ "sp_both", set_sp_both,
+	  { sp_publish, listen_asleep, listen_behind_bell },
+	  judge_lossless, .variants = 2, .large = 2 },
 	{ "room_sleep", set_room_sleep, { sp_publish_asleep, listen_and_wake },
 	  judge_lossless, .variants = 2 },
 	{ "mp_kinds", set_mp_kinds,

@@ -37,6 +37,7 @@ struct given {
 	uint32_t publishers; /* threads that publish: a mask */
 	uint32_t join_flags;
 	bool fences;
+	uint32_t bells; /* slots that may have one */
 	bool aborts; /* mp_once() does */
 	bool evicts; /* a subscriber may be evicted */
 };
@@ -50,8 +51,11 @@ extern const size_t case_count;
 
 /* Sleep on @word until it is woken, or @ready. */
 void sleep_on(uint32_t *word, bool (*ready)(void *context), void *context);
-/* Wake who sleeps on @word, if anybody does. */
+/* Wake who sleeps on @word, and ring the bells of subscribers, if anybody does. */
 void wake(uint32_t *word);
+/* The same behind a doorbell, that of @slot. */
+void sleep_behind_bell(struct torc_subscriber_slot_shm *slot, uint32_t *word,
+		       bool (*ready)(void *context), void *context);
 /* Is there a membarrier()?  If not, wakers fence. */
 void membarrier_is_refused(bool refused);
 
@@ -84,6 +88,7 @@ void listen_and_wake(void);
 void join_and_listen(void);
 void listen_and_leave(void);
 void listen_asleep(void);
+void listen_behind_bell(void);
 
 /* ---- judges.c: what must hold in the end ---------------------------------- */
 

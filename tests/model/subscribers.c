@@ -121,19 +121,32 @@ static bool has_message(void *context)
 }
 
 /* Sleep until there is a message, as the library does. */
-void listen_asleep(void)
+static void listen_in_sleep(struct torc_consumer c, bool bell)
 {
-	struct torc_consumer c = consumers[0];
+	uint32_t *word = &ring.cursors->data_word;
 	unsigned char buffer[LONGEST];
 	struct torc_message m;
 
 	model_note(BEGIN | c.count);
 	while (c.count < given.expected) {
 		model_forget(0, &c, sizeof(c));
-		if (torc_consumer_receive(&c, buffer, sizeof(buffer), &m))
-			sleep_on(&ring.cursors->data_word, has_message, &c);
-		else
+		if (!torc_consumer_receive(&c, buffer, sizeof(buffer), &m))
 			heard(&m, buffer);
+		else if (bell)
+			sleep_behind_bell(c.slot, word, has_message, &c);
+		else
+			sleep_on(word, has_message, &c);
 	}
 	model_note(LOST | c.lost);
+}
+
+void listen_asleep(void)
+{
+	listen_in_sleep(consumers[0], false);
+}
+
+/* The last of those that there are. */
+void listen_behind_bell(void)
+{
+	listen_in_sleep(consumers[given.bells - 1], true);
 }
