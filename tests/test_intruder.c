@@ -4,13 +4,16 @@
  */
 #include "users.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 TestSuite(intruder, .init = users_init, .fini = users_fini, .timeout = 60);
@@ -335,6 +338,76 @@ Test(intruder, who_may_only_read_holds_nobody_by_locks)
 	}
 }
 
+/* Rings all bells that there are, and says what is not so. */
+static int ring_all_the_time(void *context)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	uint32_t hint = 0, rung = 0;
+	bool told = false;
+
+	(void)context;
+	NEEDS(fd >= 0);
+	while (__atomic_load_n(stage, __ATOMIC_RELAXED) < 2) {
+		DIR *directory = opendir(fixture_bus);
+		struct dirent *entry;
+
+		while ((entry = readdir(directory))) {
+			if (!strstr(entry->d_name, ".bell"))
+				continue;
+			snprintf(address.sun_path, sizeof(address.sun_path),
+				 "%s/%.40s", fixture_bus, entry->d_name);
+			for (int i = 0; i < 100; i++, hint++)
+				rung += sendto(fd, &hint, (size_t)(i % 5), 0,
+					       (struct sockaddr *)&address,
+					       sizeof(address)) >= 0;
+		}
+		closedir(directory);
+		if (rung && !told)
+			tell(1);
+		told = rung;
+	}
+	return 0;
+}
+
+Test(intruder, who_rings_all_the_time_keeps_no_message_from_anybody)
+{
+	struct torc_topic *topic = make_topic("t", 0, 0644, 0600);
+	struct torc_publisher *pub = pub_open(topic);
+	struct torc_subscriber *subs[2] = { sub_open(topic, 0),
+					    sub_open(topic, 0) };
+	struct torc_message message;
+	struct torc_set *set;
+	uint64_t data;
+	void *who;
+	pid_t other;
+	int fd = torc_sub_fd(subs[0]);
+
+	MUST(torc_set_open(TORC_WAIT_SLEEP, &set));
+	MUST(torc_set_add(set, subs[1], &subs[1]));
+	MUST(torc_set_fd(set));
+	other = other_start(ring_all_the_time, NULL);
+	await(1);
+	for (uint64_t i = 0; i < 3000; i++) {
+		MUST(torc_pub_publish(pub, &i, sizeof(i)));
+		while (torc_sub_receive(subs[0], &data, sizeof(data),
+					&message) == -EAGAIN)
+			readable(fd, -1);
+		cr_assert_eq(data, i);
+		MUST(torc_set_wait(set, -1, &who));
+		cr_assert_eq(who, &subs[1]);
+		MUST(torc_sub_receive(subs[1], &data, sizeof(data), &message));
+		cr_assert_eq(data, i);
+	}
+	tell(2);
+	cr_expect_eq(child_end(other), 0);
+	torc_set_close(set);
+	torc_sub_close(subs[0]);
+	torc_sub_close(subs[1]);
+	torc_pub_close(pub);
+	torc_topic_close(topic);
+}
+
 /* Joins, reads one message, and nothing more until the owner is through. */
 static int be_evicted(void *context)
 {
@@ -514,7 +587,8 @@ static int cut_off(void *context)
 	for (unsigned int i = 0; __atomic_load_n(stage, __ATOMIC_RELAXED) < 2;
 	     i++) {
 		NEEDS(!truncate(path, i * 1000 % 10007));
-		tell(1);
+		if (!i)
+			tell(1);
 		usleep(i % 200);
 	}
 	return 0;

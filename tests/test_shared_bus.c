@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
@@ -74,6 +75,98 @@ Test(shared_bus, links_and_other_things_in_a_topics_place_are_not_followed)
 	act_as(0);
 	snprintf(path, sizeof(path), "%s/hard", fixture_bus);
 	unlink(path);
+}
+
+/* In the place of each part that is to be made next, and of the topic itself. */
+static void plant_beside(const char *made, const char *target)
+{
+	static const char *const parts[] = { "cursors", "ring" };
+	char planted[64];
+
+	if (made[0] != '.' || strlen(made) < 35)
+		return;
+	for (int hard = 0; hard < 2; hard++) {
+		for (int i = 0; i < 2; i++) {
+			snprintf(planted, sizeof(planted), "%.34s%s", made,
+				 parts[i]);
+			(void)!(hard ? link("other", planted)
+				     : symlink(target, planted));
+		}
+		(void)!(hard ? link("other", "t") : symlink(target, "t"));
+		usleep(100);
+		for (int i = 0; i < 2; i++) {
+			snprintf(planted, sizeof(planted), "%.34s%s", made,
+				 parts[i]);
+			unlink(planted);
+		}
+		unlink("t");
+	}
+}
+
+/* Told of each file as it is made. */
+static int plant_at_each_step(void *target)
+{
+	char buffer[4096] __attribute__((aligned(8)));
+	int fd = inotify_init1(IN_NONBLOCK), other;
+
+	NEEDS(!chdir(fixture_bus));
+	other = open("other", O_WRONLY | O_CREAT | O_EXCL, 0666);
+	NEEDS(other >= 0 && write(other, "other", 5) == 5);
+	NEEDS(inotify_add_watch(fd, ".", IN_CREATE) >= 0);
+	tell(1);
+	while (__atomic_load_n(stage, __ATOMIC_ACQUIRE) < 2) {
+		ssize_t n = read(fd, buffer, sizeof(buffer));
+		const struct inotify_event *event;
+
+		for (ssize_t at = 0; at < n;
+		     at += (ssize_t)(sizeof(*event) + event->len)) {
+			event = (const void *)(buffer + at);
+			plant_beside(event->name, target);
+		}
+	}
+	NEEDS(!unlink("other"));
+	return 0;
+}
+
+Test(shared_bus, links_planted_at_each_step_of_making_are_not_followed)
+{
+	struct torc_topic_options options = { .flags = TORC_CREATE,
+					      .capacity = 4096 };
+	char precious[] = "/tmp/torc-precious-XXXXXX", data[16];
+	int fd = mkstemp(precious), made = 0;
+	struct torc_bus *bus;
+	pid_t other;
+
+	cr_assert_eq(write(fd, "precious", 8), 8);
+	other = other_start(plant_at_each_step, precious);
+	await(1);
+	for (int i = 0; i < 300; i++) {
+		struct torc_topic *topic;
+		struct torc_publisher *pub;
+		int r = torc_topic_open(NULL, "t", &options, &topic);
+
+		cr_expect(!r || r == -EPROTO || r == -EBUSY || r == -EEXIST,
+			  "%d: %s", r, torc_errmsg());
+		if (r)
+			continue;
+		made++;
+		if (!torc_pub_open(topic, NULL, &pub)) {
+			MUST(torc_pub_publish(pub, "owner", 5));
+			torc_pub_close(pub);
+		}
+		torc_topic_close(topic);
+	}
+	tell(2);
+	cr_expect_eq(child_end(other), 0);
+	cr_expect_gt(made, 0);
+	cr_expect_eq(pread(fd, data, sizeof(data), 0), 8);
+	cr_expect_eq(memcmp(data, "precious", 8), 0);
+	close(fd);
+	act_as(0);
+	cr_expect_eq(unlink(precious), 0);
+	MUST(torc_bus_open(NULL, &bus));
+	MUST(torc_bus_clean(bus));
+	torc_bus_close(bus);
 }
 
 static int link_ring(void *context)
