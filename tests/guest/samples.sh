@@ -57,7 +57,7 @@ answers() {
 # Ticks of a processor that torc_echo's listener takes in a second without messages.
 ticks_of_rest() {	# ticks_of_rest SPIN_US
 	echo "$1" >/sys/module/torc/parameters/listen_spin_us
-	stat=$(grep -l '^torc-echo/r' /proc/[0-9]*/comm | sed 's/comm$/stat/')
+	stat=$(grep -sl '^torc-echo/r' /proc/[0-9]*/comm | sed 's/comm$/stat/')
 	sleep 0.5
 	before=$(cut -d ' ' -f 15 $stat)
 	sleep 1
