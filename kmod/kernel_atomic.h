@@ -35,6 +35,7 @@
 
 #define torc_pause()		cpu_relax()
 #define torc_prefetch(p)	prefetch(p)
+#define torc_prefetch_write(p)	prefetchw(p)
 
 /* Intended races, see there. */
 #define torc_racy_load(p)	smp_load_acquire(p)

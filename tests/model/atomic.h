@@ -45,6 +45,7 @@ void model_fence_acquire(void);
 #define torc_fence_compiler() ((void)0)
 #define torc_pause() ((void)0)
 #define torc_prefetch(p) ((void)(p))
+#define torc_prefetch_write(p) ((void)(p))
 
 #define TORC_SHORT 64u
 

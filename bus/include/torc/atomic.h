@@ -136,6 +136,15 @@ static inline void torc_racy_copy(void *to, const void *from, size_t size)
 
 #define torc_prefetch(p)	__builtin_prefetch(p)
 
+/* The same of a line that will be written.  gcc uses this instruction only where
+ * it is told of the processor; who does not know it passes over it. */
+#ifdef __x86_64__
+#define torc_prefetch_write(p)						\
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)(p)))
+#else
+#define torc_prefetch_write(p)	__builtin_prefetch((p), 1)
+#endif
+
 #endif /* TORC_ATOMIC_HEADER */
 
 #define torc_likely(x)		__builtin_expect(!!(x), 1)

@@ -226,6 +226,18 @@ static inline void torc_claim_clear(struct torc_mp *mp)
 }
 
 /*
+ * Lines that will be written next were zeroed half a capacity ago, and read by
+ * others in the lap before.  Ask for a whole step of them at once, 64 bytes each:
+ * else each message's compare-and-swap would wait for the line of the one before.
+ */
+static inline void torc_claim_prefetch(const struct torc_ring *ring,
+				       uint64_t position)
+{
+	for (uint64_t i = 0; i < ring->ahead; i += 64)
+		torc_prefetch_write(torc_header_at(ring, position + i));
+}
+
+/*
  * Step 2 for the claim [@claim, @end): zero what lies a window further, by whole
  * steps of ring->ahead, so that most claims have nothing to do.
  */
@@ -235,8 +247,11 @@ static inline void torc_claim_zero(const struct torc_ring *ring, uint64_t claim,
 	uint64_t from = torc_align(claim, ring->ahead);
 	uint64_t to = torc_align(end, ring->ahead);
 
-	if (torc_unlikely(from != to))
-		torc_ring_zero(ring, from + ring->window, to - from);
+	if (torc_likely(from == to))
+		return;
+	if (to - from == ring->ahead)
+		torc_claim_prefetch(ring, from);
+	torc_ring_zero(ring, from + ring->window, to - from);
 }
 
 /* Step 1 for the claim of @length bytes with @header, which was won. */
