@@ -396,6 +396,82 @@ Test(ring_mp, waits_at_a_reservation_and_names_it)
 	cr_assert_eq(say(&a, said + 1, 20), 0);
 }
 
+/* Publish in one of all ways; most are short. */
+static void use_once(struct producer *p, uint64_t number)
+{
+	size_t length = number % 3 ? number % 50 : length_of(number);
+	struct torc_span spans[2] = { { body_of(number), length },
+				      { body_of(number), 20 } };
+	void *payload;
+
+	switch (number * 2654435761u >> 7 & 63) {
+	case 0:
+		CHECK(publish_batch(p, spans, 2) > 0, "batch");
+		return;
+	case 1:
+	case 2:
+		CHECK(!reserve(p, length + 60, &payload), "reserve");
+		memset(payload, 1, length + 60);
+		if (number % 2)
+			give_up(p);
+		else
+			commit(p, length);
+		return;
+	default:
+		CHECK(!publish(p, body_of(number), length), "publish");
+	}
+}
+
+/* What a producer knows of marks without walking, a walk over all agrees to. */
+Test(ring_mp, notes_the_marks_that_the_records_have)
+{
+	enum { TURNS = 40000 };
+	struct memory m;
+	struct producer p[2];
+	struct torc_mark mark = { 0 }, end = { 0 };
+	struct torc_mark expected[TORC_MARKS] = { { 0 } };
+	unsigned int alone = 0, floors = 0;
+	uint64_t checked = 0;
+
+	small_ring(&m, TORC_KIND_MP, 0);
+	begin(&p[0], &m.ring, 0);
+	begin(&p[1], &m.ring, 1);
+	for (uint64_t i = 0; i < TURNS; i++) {
+		/* The first alone for a while, then both in turns. */
+		uint64_t who = i % 400 < 250 ? 0 : i / 3 % 2;
+		struct torc_mark floor;
+
+		use_once(&p[who], i);
+		/* One record after the other, while none is overwritten. */
+		while (end.position != m.ring.shm->tail) {
+			CHECK(torc_walk(&m.ring, &end.position, &end.count,
+					end.position + 1, false) == 1,
+			      "an uncommitted record");
+			if (end.position - mark.position < m.ring.mark_step)
+				continue;
+			mark.position = end.position;
+			mark.count = end.count;
+			mark.index++;
+			expected[mark.index % TORC_MARKS] = mark;
+		}
+		CHECK(!torc_mark_current(&m.ring, &m.ring.shm->floor, &floor),
+		      "the floor is no mark");
+		for (; checked < floor.index; checked++, floors++) {
+			struct torc_mark is, *be = &expected[(checked + 1) %
+							     TORC_MARKS];
+
+			CHECK(torc_mark_read(&m.ring, checked + 1, &is) &&
+				      is.position == be->position &&
+				      is.count == be->count,
+			      "mark %ju is wrong", (uintmax_t)checked + 1);
+		}
+		alone += i % 400 < 250 &&
+			 p[0].mp.walk.position == m.ring.shm->tail;
+	}
+	cr_expect_gt(floors, TURNS / 10);
+	cr_expect_gt(alone, TURNS / 4);
+}
+
 Test(ring_mp, numbers_messages_by_their_publisher)
 {
 	struct memory m;

@@ -39,6 +39,9 @@ enum torc_mp_blocked {
 	TORC_MP_STUCK,	/* so does the uncommitted record at mp->stuck_at */
 };
 
+/* A power of two, more than there are marks from the floor to the tail. */
+#define TORC_MP_KNOWN	16u
+
 struct torc_mp {
 	struct torc_ring ring;
 	struct torc_publisher_slot_shm *slot;
@@ -47,12 +50,28 @@ struct torc_mp {
 	uint64_t claim;		/* where the reserved claim begins */
 	uint64_t start;		/* of its record */
 	uint64_t end;		/* of the claim */
-	struct torc_mark walk;	/* how far towards the next mark; its index */
+	struct torc_mark walk;	/* how far it has looked; the last mark's index */
+	uint64_t walk_until;	/* the next mark lies there or behind */
 	enum torc_mp_blocked blocked;
 	uint64_t stuck_at;
 	uint32_t blocker;
 	uint32_t slot_index;
+	struct torc_mark known[TORC_MP_KNOWN]; /* the last marks, by index */
 };
+
+/* Where the mark @index is kept, if it is known. */
+static inline struct torc_mark *torc_mp_known(struct torc_mp *mp, uint64_t index)
+{
+	return &mp->known[index % TORC_MP_KNOWN];
+}
+
+/* @mark is the last one that is known: look for the next. */
+static inline void torc_mp_know(struct torc_mp *mp,
+				const struct torc_mark *mark)
+{
+	mp->walk = *torc_mp_known(mp, mark->index) = *mark;
+	mp->walk_until = mark->position + mp->ring.mark_step;
+}
 
 /**
  * torc_mp_init() - become one of the producers of a ring
@@ -81,7 +100,9 @@ static inline int torc_mp_init(struct torc_mp *mp, const struct torc_ring *ring,
 	mp->slot = torc_publisher_slot(ring, slot);
 	mp->slot_index = slot;
 	mp->limit = floor.position + ring->window;
-	mp->walk = floor;
+	for (unsigned int i = 0; i < TORC_MP_KNOWN; i++)
+		mp->known[i] = floor;
+	torc_mp_know(mp, &floor);
 	mp->blocker = ring->subscribers;
 	mp->noted = 0;
 	torc_store_relaxed(&mp->slot->claim_length, 0);
@@ -114,6 +135,78 @@ static inline void torc_mark_help(const struct torc_ring *ring,
 	torc_cas(&mark->position, position, next->position);
 }
 
+/* All records before @walk are committed; perhaps a mark is there. */
+static inline void torc_mp_walked(struct torc_mp *mp,
+				  const struct torc_mark *walk)
+{
+	struct torc_mark mark = *walk;
+
+	mp->walk = *walk;
+	if (torc_likely(torc_distance(mark.position, mp->walk_until) < 0))
+		return;
+	mark.index++;
+	torc_mp_know(mp, &mark);
+}
+
+/*
+ * This producer committed a message from @claim to @end.  If it had walked up to
+ * there, it need not read the header: alone, it hardly ever walks.
+ */
+static inline void torc_mp_pass(struct torc_mp *mp, uint64_t claim,
+				uint64_t end)
+{
+	struct torc_mark walk = mp->walk;
+
+	if (torc_unlikely(walk.position != claim))
+		return;
+	walk.position = end;
+	walk.count++;
+	torc_mp_walked(mp, &walk);
+}
+
+/* Was the last claim this producer's, which may be alone then? */
+static inline bool torc_mp_was_last(const struct torc_mp *mp, uint64_t tail)
+{
+	return mp->noted &&
+	       torc_load_relaxed(&mp->slot->claim_position) + mp->noted == tail;
+}
+
+/*
+ * See to it that the mark after @floor is known: 1, or 0 if the floor has moved.
+ * Who may be alone walks two marks for each by which the floor moves, until it
+ * comes to its own claims; from there on torc_mp_pass() does it.
+ */
+static inline int torc_mp_next_mark(struct torc_mp *mp,
+				    const struct torc_mark *floor,
+				    uint64_t tail)
+{
+	const struct torc_ring *ring = &mp->ring;
+	unsigned int walks;
+	int r = 1;
+
+	/* Others moved the floor past what is known; or hostile ones, back. */
+	if (mp->walk.index - floor->index >= TORC_MP_KNOWN)
+		torc_mp_know(mp, floor);
+	walks = torc_mp_was_last(mp, tail) ? 2 : mp->walk.index == floor->index;
+	while (r > 0 && walks--) {
+		struct torc_mark walk = mp->walk;
+
+		r = torc_walk(ring, &walk.position, &walk.count, mp->walk_until,
+			      true);
+		/* If others moved the floor, this walk may have met records
+		 * that were being overwritten. */
+		torc_fence_acquire();
+		if (torc_load_relaxed(&ring->shm->floor) != floor->index)
+			return 0;
+		torc_mp_walked(mp, &walk);
+	}
+	if (mp->walk.index != floor->index)
+		return 1;
+	mp->blocked = TORC_MP_STUCK;
+	mp->stuck_at = mp->walk.position;
+	return r ? r : -EAGAIN;
+}
+
 /*
  * Move the floor from @floor by one mark.  0 if it has moved, by whomever.
  */
@@ -125,39 +218,26 @@ static inline int torc_floor_advance(struct torc_mp *mp,
 	uint64_t tail = torc_load_acquire(&shm->tail);
 	unsigned int tries = 1000;
 	uint64_t proposed, gate;
-	struct torc_mark next;
+	const struct torc_mark *next;
 	int r;
 
-	/* Go on walking where the last attempt ended. */
-	if (mp->walk.index != floor->index)
-		mp->walk = *floor;
-	r = torc_walk(ring, &mp->walk.position, &mp->walk.count,
-		      floor->position + ring->mark_step, true);
-	if (r <= 0) {
-		/* If others moved the floor, this walk may have met records
-		 * that were being overwritten. */
-		torc_fence_acquire();
-		if (torc_load_relaxed(&shm->floor) != floor->index)
-			return 0;
-		mp->blocked = TORC_MP_STUCK;
-		mp->stuck_at = mp->walk.position;
-		return r ? r : -EAGAIN;
-	}
-	next = mp->walk;
-	next.index = floor->index + 1;
-	torc_mark_help(ring, floor, &next);
+	r = torc_mp_next_mark(mp, floor, tail);
+	if (r <= 0)
+		return r;
+	next = torc_mp_known(mp, floor->index + 1);
+	torc_mark_help(ring, floor, next);
 
 	proposed = torc_load_relaxed(&shm->proposed);
 	/* It only grows, so few are in the way, unless the memory is hostile. */
-	while (torc_distance(proposed, next.index) < 0 && tries-- &&
-	       !torc_cas(&shm->proposed, proposed, next.index))
+	while (torc_distance(proposed, next->index) < 0 && tries-- &&
+	       !torc_cas(&shm->proposed, proposed, next->index))
 		proposed = torc_load_relaxed(&shm->proposed);
 	/* As torc_sp_make_room:A.  Dekker.  MO(torc_floor_advance:A), pairs
 	 * with torc_consumer_hold:C. */
 	torc_fence_full();
 	gate = torc_gate(ring, floor->position, tail, &mp->blocker);
-	if (torc_distance(next.position, gate) > 0) {
-		/* As above: who comes late knows nothing. */
+	if (torc_distance(next->position, gate) > 0) {
+		/* As in torc_mp_next_mark(): who comes late knows nothing. */
 		torc_fence_acquire();
 		if (torc_load_relaxed(&shm->floor) != floor->index)
 			return 0;
@@ -166,7 +246,7 @@ static inline int torc_floor_advance(struct torc_mp *mp,
 	}
 	/* MO(torc_floor_advance:B), pairs with torc_mark_current:A and
 	 * torc_consumer_lapped:A */
-	torc_cas(&shm->floor, floor->index, next.index);
+	torc_cas(&shm->floor, floor->index, next->index);
 	return 0;
 }
 
@@ -290,7 +370,8 @@ static inline void torc_claim_enter(struct torc_mp *mp)
  *
  * Context, ordering: as torc_mp_reserve().
  * Progress: Wait-free; bounded by @tries, of which each TORC_MP_ROOM_TRIES walk
- * TORC_MP_MOVES sixteenths of the ring and look at all subscriber slots as often.
+ * twice TORC_MP_MOVES sixteenths of the ring and look at all subscriber slots
+ * TORC_MP_MOVES times.
  * Return: As torc_mp_reserve(), or -EBUSY: others won each time.
  */
 static inline int torc_mp_try_reserve(struct torc_mp *mp, unsigned int tries,
@@ -393,12 +474,15 @@ static inline void torc_mp_commit(struct torc_mp *mp, size_t length)
 	torc_store_release(torc_header_at(ring, mp->start),
 			   TORC_HEADER(TORC_RECORD_MESSAGE, mp->slot_index,
 				       length));
-	if (torc_unlikely(mp->start != mp->claim))
-		/* MO(torc_mp_commit:C), pairs with torc_header_load:A */
-		torc_store_release(torc_header_at(ring, mp->claim),
-				   TORC_HEADER(TORC_RECORD_PAD, mp->slot_index,
-					       mp->start - mp->claim -
-						       TORC_HEADER_SIZE));
+	if (torc_likely(mp->start == mp->claim)) {
+		torc_mp_pass(mp, mp->start, end);
+		return;
+	}
+	/* MO(torc_mp_commit:C), pairs with torc_header_load:A */
+	torc_store_release(torc_header_at(ring, mp->claim),
+			   TORC_HEADER(TORC_RECORD_PAD, mp->slot_index,
+				       mp->start - mp->claim -
+					       TORC_HEADER_SIZE));
 }
 
 /**
@@ -451,6 +535,7 @@ static inline bool torc_mp_publish_short(struct torc_mp *mp, const void *data,
 	/* MO(torc_mp_publish_short:A), pairs with torc_header_load:A */
 	torc_store_release(header, TORC_HEADER(TORC_RECORD_MESSAGE,
 					       mp->slot_index, length));
+	torc_mp_pass(mp, claim, end);
 	return true;
 }
 

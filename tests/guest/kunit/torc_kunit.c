@@ -173,7 +173,7 @@ static void publish(struct kunit *test, struct torc_mp *mp, u64 number)
 
 static void claims_nest_and_come_in_their_order(struct kunit *test)
 {
-	struct torc_mp task, soft, hard;
+	static struct torc_mp task, soft, hard; /* too large for the stack */
 	struct torc_consumer c;
 	u64 n;
 
