@@ -128,16 +128,20 @@ static int clear_way(struct torc_publisher *pub, uint64_t now)
 	return r;
 }
 
-static void evict(struct torc_publisher *pub, uint32_t slot)
+/* 0 if it holds nobody any more, and there should be room by now. */
+static int evict(struct torc_publisher *pub, uint32_t slot)
 {
 	struct torc_subscriber_slot_shm *shm =
 		torc_subscriber_slot(&pub->view.ring, slot);
 
-	if (torc_cas(&shm->state, TORC_SUBSCRIBER_LOSSLESS,
-		     TORC_SUBSCRIBER_EVICTED))
-		pub->stats.evicted++;
+	if (!torc_cas(&shm->state, TORC_SUBSCRIBER_LOSSLESS,
+		      TORC_SUBSCRIBER_EVICTED))
+		return 0;
+	pub->stats.evicted++;
+	return 1;
 }
 
+/* Evict who is in the way, if it is time: 1 if so. */
 static int evict_when_due(struct torc_attempt *attempt, uint64_t now)
 {
 	struct torc_publisher *pub = attempt->pub;
@@ -156,8 +160,7 @@ static int evict_when_due(struct torc_attempt *attempt, uint64_t now)
 	if (pub->options.timeout_ns > 0 &&
 	    now - attempt->stalled_since < (uint64_t)pub->options.timeout_ns)
 		return 0;
-	evict(pub, slot);
-	return 1;
+	return evict(pub, slot);
 }
 
 static void begin_attempt(struct torc_attempt *attempt)
