@@ -33,9 +33,17 @@ int torc_process_stopped(const struct torc_process *process);
 struct torc_forkable {
 	struct torc_forkable *next, **link;	/* NULL: of the parent */
 	int fds[2];	/* closed in the child, and -1 then */
-	/* Why the handle is of no use any more: -EOWNERDEAD, we are the child;
-	 * -EPROTO, its ring was cut off; or TORC_CURSORS_CUT.  Or 0. */
-	int unusable;
+	union {
+		struct {
+			/* Why the handle is of no use any more: -EOWNERDEAD, we
+			 * are the child; -EPROTO, its ring was cut off; or
+			 * TORC_CURSORS_CUT.  Or 0. */
+			int unusable;
+			/* What else its owner has to look at (publisher.h). */
+			unsigned int unusual;
+		};
+		uint64_t special;	/* either, by one look */
+	};
 };
 
 /* There are no descriptors yet. */

@@ -88,13 +88,16 @@ static __attribute__((noinline)) int publish(struct torc_publisher *pub,
 
 /*
  * The usual cases of torc_pub_publish() are functions that call none and need no
- * stack, which saves a third of their time.
+ * stack, which saves a third of their time.  The more usual one looks at as little
+ * as it can: two looks less were a tenth of it.
  */
 static __attribute__((noinline)) int
 publish_short_of_many(struct torc_publisher *pub, const void *data,
 		      size_t length)
 {
-	if (torc_unlikely(pub->checked || pub->reserved ||
+	if (torc_unlikely(pub->forkable.unusable ||
+			  pub->forkable.unusual != TORC_PUB_MANY ||
+			  pub->reserved ||
 			  !torc_mp_publish_short(&pub->mp, data, length)))
 		return publish(pub, data, length);
 	return notify(pub);
@@ -103,14 +106,15 @@ publish_short_of_many(struct torc_publisher *pub, const void *data,
 int torc_pub_publish(struct torc_publisher *pub, const void *data,
 		     size_t length)
 {
-	if (torc_unlikely(length > TORC_SHORT - TORC_HEADER_SIZE ||
-			  pub->forkable.unusable))
+	if (torc_unlikely(length > TORC_SHORT - TORC_HEADER_SIZE))
 		return publish(pub, data, length);
-	if (!pub->plain)
+	if (pub->forkable.special)
 		return publish_short_of_many(pub, data, length);
 	if (torc_unlikely(!torc_sp_publish_short(&pub->sp, data, length)))
 		return publish(pub, data, length);
-	return notify(pub);
+	if (torc_unlikely(torc_word_armed(&pub->cursors->data_word, false)))
+		return torc_pub_wake_subscribers(pub);
+	return 0;
 }
 
 int torc_pub_publishv(struct torc_publisher *pub, const struct iovec *pieces,

@@ -10,11 +10,14 @@
 #include "topic.h"
 #include "wait.h"
 
+/* What keeps short messages from the shortest way (forkable.unusual). */
+#define TORC_PUB_MANY	1u	/* there are other publishers: another way */
+#define TORC_PUB_LONG	2u	/* check words, or fences: the long way */
+
 struct torc_publisher {
 	struct torc_cursors_shm *cursors;
 	bool many;
 	bool checked;		/* messages have check words */
-	bool plain;		/* neither: the shortest way is open */
 	bool fences;		/* before looking who sleeps: no membarrier() */
 	bool reserved;
 	union {
