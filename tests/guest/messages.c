@@ -28,7 +28,7 @@ static void publish_number(struct torc_publisher *pub, uint32_t number)
 
 struct sender {
 	const char *address;
-	uint32_t number;
+	uint32_t number, messages;
 };
 
 static void send_all(const void *context)
@@ -37,7 +37,7 @@ static void send_all(const void *context)
 	struct torc_topic *topic = topic_open(sender->address, 0);
 	struct torc_publisher *pub = pub_open(topic, TORC_FULL_WAIT);
 
-	for (uint32_t i = 0; i < MESSAGES; i++)
+	for (uint32_t i = 0; i < sender->messages; i++)
 		publish_stamped(pub, sender->number, i);
 	torc_pub_close(pub);
 	torc_topic_close(topic);
@@ -111,7 +111,7 @@ static void exchange(const char *address, uint32_t senders)
 	for (int i = 0; i < RECEIVERS; i++)
 		CHECK_EQ(read(ready[0], &byte, 1), 1);
 	for (uint32_t i = 0; i < senders; i++) {
-		sender[i] = (struct sender){ address, i };
+		sender[i] = (struct sender){ address, i, MESSAGES };
 		pids[RECEIVERS + i] = child_start(send_all, &sender[i]);
 	}
 	for (uint32_t i = 0; i < RECEIVERS + senders; i++)
@@ -380,18 +380,6 @@ TEST(a_driver_gets_each_message_and_answers_it)
 /* Few enough that none of the answers is dropped. */
 #define OF_EACH 200u
 
-static void send_some(const void *context)
-{
-	const struct sender *sender = context;
-	struct torc_topic *topic = topic_open(sender->address, 0);
-	struct torc_publisher *pub = pub_open(topic, TORC_FULL_WAIT);
-
-	for (uint32_t i = 0; i < OF_EACH; i++)
-		publish_stamped(pub, sender->number, i);
-	torc_pub_close(pub);
-	torc_topic_close(topic);
-}
-
 TEST(a_driver_listens_to_many_publishers)
 {
 	for_each_memory(m) {
@@ -404,8 +392,8 @@ TEST(a_driver_listens_to_many_publishers)
 		echo_load("many=1", memories[m]);
 		sub = replies_open();
 		for (uint32_t i = 0; i < SENDERS; i++) {
-			senders[i] = (struct sender){ REQUESTS, i };
-			pids[i] = child_start(send_some, &senders[i]);
+			senders[i] = (struct sender){ REQUESTS, i, OF_EACH };
+			pids[i] = child_start(send_all, &senders[i]);
 		}
 		for (uint32_t i = 0; i < SENDERS * OF_EACH; i++) {
 			stamp = receive_stamped(sub);
