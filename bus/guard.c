@@ -94,8 +94,9 @@ void torc_guard_remove(void *base)
 		torc_store_release(&place->base, 0);
 }
 
-int torc_sigbus(const siginfo_t *info)
+int torc_sigbus(const void *siginfo)
 {
+	const siginfo_t *info = siginfo;
 	uintptr_t address = (uintptr_t)info->si_addr, page;
 	int error = errno;
 	struct guarded *place;

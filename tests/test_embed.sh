@@ -166,7 +166,14 @@ links() {
 	done <"$work/exported" 2>"$work/err"
 }
 
-echo 1..15
+# strict COMPILER: the library's headers ask for nothing that C11 does not have.
+strict() {
+	printf '#include <torc/%s>\n' torc.h inspect.h >"$work/strict.c" &&
+		"$1" -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only \
+			-I"$source/bus/include" "$work/strict.c" 2>"$work/err"
+}
+
+echo 1..16
 # What neither language nor layout can do without.
 everything=(-Weverything -Wno-unknown-warning-option -Wno-padded
 	-Wno-declaration-after-statement -Wno-unsafe-buffer-usage
@@ -183,6 +190,8 @@ ring clang c11 -D_DEFAULT_SOURCE "${everything[@]}"
 ring g++ c++17 -Wall -Wextra -Wno-missing-field-initializers
 ring clang++ c++17 "${everything[@]}" "${cxx[@]}"
 
+strict "${TORC_TEST_CC-cc}"
+report $? "the library's headers, in strict C11"
 each_language epoll.c
 each_language libev.c
 

@@ -41,7 +41,6 @@
 #ifndef TORC_TORC_H
 #define TORC_TORC_H
 
-#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -113,13 +112,13 @@ TORC_API int torc_sigbus_guard(void);
 
 /**
  * torc_sigbus() - the same, for a handler of the application's own
- * @info:	what the handler was given
+ * @siginfo:	the siginfo_t that the handler was given; strict C11 has no such type
  *
  * Context: A signal handler for SIGBUS.
  * Return: 1 if it was of a topic and the access can be tried again, which
  * returning from the handler does; 0 if not.
  */
-TORC_API int torc_sigbus(const siginfo_t *info);
+TORC_API int torc_sigbus(const void *siginfo);
 
 /* ---- Bus ---------------------------------------------------------------- */
 
