@@ -93,7 +93,7 @@ commenting { commenting = !/\*\//; next }
 signature { signature = signature "\n" $0 }
 signature && /;$|^{/ {
 	exported = signature ~ /TORC_API/
-	gsub(/TORC_API|static inline|[;{]/, "", signature)
+	gsub(/TORC_API(_HOT)?|static inline|[;{]/, "", signature)
 	print_function(squeezed(signature))
 	if (exported || kernel_doc)
 		print name, "public"

@@ -56,6 +56,16 @@ extern "C" {
 #define TORC_API
 #endif
 
+/* Calls for each message, which go to the library without the linker's stub. */
+#if defined(__has_attribute)
+#if __has_attribute(noplt)
+#define TORC_API_HOT TORC_API __attribute__((noplt))
+#endif
+#endif
+#ifndef TORC_API_HOT
+#define TORC_API_HOT TORC_API
+#endif
+
 #define TORC_VERSION_MAJOR 0
 #define TORC_VERSION_MINOR 1
 #define TORC_VERSION_PATCH 0
@@ -370,8 +380,8 @@ TORC_API struct torc_publisher *torc_pub_close(struct torc_publisher *pub);
  * forked child.  On a topic that is synced (enum torc_sync) also an error of
  * fdatasync(): the message is published then, but not on the disk.
  */
-TORC_API int torc_pub_publish(struct torc_publisher *pub, const void *data,
-			      size_t length);
+TORC_API_HOT int torc_pub_publish(struct torc_publisher *pub, const void *data,
+				  size_t length);
 
 /**
  * torc_pub_publishv() - publish a copy of a message that is in pieces
@@ -382,8 +392,8 @@ TORC_API int torc_pub_publish(struct torc_publisher *pub, const void *data,
  * Context, ordering, progress: as torc_pub_publish().
  * Return: As torc_pub_publish(); -EINVAL if @count is negative.
  */
-TORC_API int torc_pub_publishv(struct torc_publisher *pub,
-			       const struct iovec *pieces, int count);
+TORC_API_HOT int torc_pub_publishv(struct torc_publisher *pub,
+				   const struct iovec *pieces, int count);
 
 /**
  * torc_pub_publish_batch() - publish several messages, visible all at once
@@ -398,8 +408,8 @@ TORC_API int torc_pub_publishv(struct torc_publisher *pub,
  * Return: How many were published, at least 1; else as torc_pub_publish().  With
  * TORC_FULL_DROP, 1 may mean that the first was dropped (torc_pub_get_stats()).
  */
-TORC_API int torc_pub_publish_batch(struct torc_publisher *pub,
-				    const struct torc_span *messages, int count);
+TORC_API_HOT int torc_pub_publish_batch(struct torc_publisher *pub,
+					const struct torc_span *messages, int count);
 
 /**
  * torc_pub_reserve() - get room to write a message in place
@@ -413,8 +423,8 @@ TORC_API int torc_pub_publish_batch(struct torc_publisher *pub,
  * Context, progress: as torc_pub_publish().
  * Return: As torc_pub_publish(); a message that would be dropped is -EAGAIN.
  */
-TORC_API int torc_pub_reserve(struct torc_publisher *pub, size_t length,
-			      void **ret_payload);
+TORC_API_HOT int torc_pub_reserve(struct torc_publisher *pub, size_t length,
+				  void **ret_payload);
 
 /**
  * torc_pub_commit() - publish what was reserved
@@ -427,7 +437,7 @@ TORC_API int torc_pub_reserve(struct torc_publisher *pub, size_t length,
  * Return: 0, -EINVAL without a reservation or if @length is more, -EOWNERDEAD; or,
  * on a topic that is synced, as torc_pub_publish().
  */
-TORC_API int torc_pub_commit(struct torc_publisher *pub, size_t length);
+TORC_API_HOT int torc_pub_commit(struct torc_publisher *pub, size_t length);
 
 /* Give up what was reserved; nothing if nothing was. */
 TORC_API void torc_pub_abort(struct torc_publisher *pub);
@@ -504,8 +514,8 @@ TORC_API struct torc_subscriber *torc_sub_close(struct torc_subscriber *sub);
  * stays, ret_message->length says how long it is); -ESTALE if the subscriber was
  * evicted; -EPROTO if the ring is damaged; -EOWNERDEAD in a forked child.
  */
-TORC_API int torc_sub_receive(struct torc_subscriber *sub, void *buffer,
-			      size_t size, struct torc_message *ret_message);
+TORC_API_HOT int torc_sub_receive(struct torc_subscriber *sub, void *buffer,
+				  size_t size, struct torc_message *ret_message);
 
 /**
  * torc_sub_peek() - look at the next message in place
@@ -518,8 +528,8 @@ TORC_API int torc_sub_receive(struct torc_subscriber *sub, void *buffer,
  * Context, ordering, progress: as torc_sub_receive().
  * Return: 0, or as torc_sub_receive().
  */
-TORC_API int torc_sub_peek(struct torc_subscriber *sub,
-			   struct torc_message *ret_message);
+TORC_API_HOT int torc_sub_peek(struct torc_subscriber *sub,
+			       struct torc_message *ret_message);
 
 /**
  * torc_sub_peek_batch() - look at the next messages in place
@@ -533,8 +543,8 @@ TORC_API int torc_sub_peek(struct torc_subscriber *sub,
  * Return: How many, at least 1; -EINVAL if @max is less; or as
  * torc_sub_receive().
  */
-TORC_API int torc_sub_peek_batch(struct torc_subscriber *sub,
-				 struct torc_message *ret_messages, int max);
+TORC_API_HOT int torc_sub_peek_batch(struct torc_subscriber *sub,
+				     struct torc_message *ret_messages, int max);
 
 /**
  * torc_sub_release() - be done with all that was last peeked
@@ -547,7 +557,7 @@ TORC_API int torc_sub_peek_batch(struct torc_subscriber *sub,
  * all of it, what is intact comes again (a lossless subscriber: it was evicted);
  * -EPROTO, -EOWNERDEAD.
  */
-TORC_API int torc_sub_release(struct torc_subscriber *sub);
+TORC_API_HOT int torc_sub_release(struct torc_subscriber *sub);
 
 /**
  * torc_sub_dispatch() - call a function for each message that is there
