@@ -107,16 +107,24 @@ static inline uint32_t torc_header_slot(uint64_t header)
 /* Bytes that a record of @length bytes of payload takes in the ring. */
 static inline uint64_t torc_record_size(uint64_t length)
 {
-	uint64_t size = length + TORC_HEADER_SIZE;
-
-	if (size <= 16)
+	if (length <= 16 - TORC_HEADER_SIZE)
 		return 16;
-	if (size <= 32)
+	if (length <= 32 - TORC_HEADER_SIZE)
 		return 32;
-	if (size <= 64)
+	if (length <= 64 - TORC_HEADER_SIZE) {
+		/* Let no compiler make a conditional move of it. */
+		__asm__ __volatile__("");
 		return 64;
-	return (size + TORC_RECORD_ALIGN - 1) &
+	}
+	return (length + TORC_HEADER_SIZE + TORC_RECORD_ALIGN - 1) &
 	       ~(uint64_t)(TORC_RECORD_ALIGN - 1);
+}
+
+/* The same, if they are no more than 64. */
+static inline uint64_t torc_record_size_short(uint64_t length)
+{
+	return length <= 16 - TORC_HEADER_SIZE ? 16 :
+	       length <= 32 - TORC_HEADER_SIZE ? 32 : 64;
 }
 
 /*

@@ -28,18 +28,24 @@ static inline void torc_copy_short(void *to, const void *from, size_t size)
 	unsigned char *t = (unsigned char *)to;
 	const unsigned char *f = (const unsigned char *)from;
 
-	if (size > 32) {
-		memcpy(t, f, 32);
-		memcpy(t + size - 32, f + size - 32, 32);
-	} else if (size > 16) {
-		memcpy(t, f, 16);
-		memcpy(t + size - 16, f + size - 16, 16);
-	} else if (size >= 8) {
+	if (size == 8) {
 		memcpy(t, f, 8);
-		memcpy(t + size - 8, f + size - 8, 8);
-	} else {
+	} else if (size < 8) {
 		for (size_t i = 0; i < size; i++)
 			t[i] = f[i];
+	} else if (size <= 24) {
+		size_t middle = size < 16 ? size - 8 : 8;
+
+		memcpy(t, f, 8);
+		memcpy(t + middle, f + middle, 8);
+		memcpy(t + size - 8, f + size - 8, 8);
+	} else {
+		memcpy(t, f, 16);
+		if (size > 32)
+			memcpy(t + 16, f + 16, 16);
+		if (size > 48)
+			memcpy(t + 32, f + 32, 16);
+		memcpy(t + size - 16, f + size - 16, 16);
 	}
 }
 

@@ -327,7 +327,7 @@ static inline bool torc_sp_publish_short(struct torc_sp *sp, const void *data,
 					 size_t length)
 {
 	uint64_t *header = torc_header_at(&sp->ring, sp->tail);
-	uint64_t end = sp->tail + torc_record_size(length);
+	uint64_t end = sp->tail + torc_record_size_short(length);
 	bool plain = torc_distance(end, sp->plain) <= 0;
 
 	if (!plain && torc_unlikely(torc_distance(end, sp->brim) > 0))
