@@ -45,6 +45,7 @@ enum torc_mp_blocked {
 struct torc_mp {
 	struct torc_ring ring;
 	struct torc_publisher_slot_shm *slot;
+	uint64_t plain;		/* torc_mp_set_plain() */
 	uint64_t limit;		/* floor + window, as last seen */
 	uint64_t noted;		/* length of the claim noted in the slot */
 	uint64_t claim;		/* where the reserved claim begins */
@@ -71,6 +72,28 @@ static inline void torc_mp_know(struct torc_mp *mp,
 {
 	mp->walk = *torc_mp_known(mp, mark->index) = *mark;
 	mp->walk_until = mark->position + mp->ring.mark_step;
+	/* It was bounded by the mark before: nowhere, until it is set anew. */
+	mp->plain = mp->walk.position;
+}
+
+/*
+ * Up to @plain there is nothing to do with a record but to claim and to write it:
+ * there is room, it begins no step of zeroes, and this producer, should it have
+ * walked up to there, comes to no mark.  Set behind each other claim, since nobody
+ * claims below the end of that one any more.
+ */
+static inline void torc_mp_set_plain(struct torc_mp *mp)
+{
+	uint64_t plain = torc_align(mp->end, mp->ring.ahead);
+	uint64_t room = mp->limit - mp->ring.ahead;
+
+	if (torc_distance(room, plain) < 0)
+		plain = room;
+	/* What it has not walked up to, it does not walk over by claiming. */
+	if (torc_distance(mp->walk_until, mp->end) > 0 &&
+	    torc_distance(mp->walk_until, plain) <= 0)
+		plain = mp->walk_until - 1;
+	mp->plain = plain;
 }
 
 /**
@@ -135,13 +158,11 @@ static inline void torc_mark_help(const struct torc_ring *ring,
 	torc_cas(&mark->position, position, next->position);
 }
 
-/* All records before @walk are committed; perhaps a mark is there. */
-static inline void torc_mp_walked(struct torc_mp *mp,
-				  const struct torc_mark *walk)
+/* All records before mp->walk are committed; perhaps a mark is there. */
+static inline void torc_mp_walked(struct torc_mp *mp)
 {
-	struct torc_mark mark = *walk;
+	struct torc_mark mark = mp->walk;
 
-	mp->walk = *walk;
 	if (torc_likely(torc_distance(mark.position, mp->walk_until) < 0))
 		return;
 	mark.index++;
@@ -155,13 +176,10 @@ static inline void torc_mp_walked(struct torc_mp *mp,
 static inline void torc_mp_pass(struct torc_mp *mp, uint64_t claim,
 				uint64_t end)
 {
-	struct torc_mark walk = mp->walk;
-
-	if (torc_unlikely(walk.position != claim))
+	if (torc_unlikely(mp->walk.position != claim))
 		return;
-	walk.position = end;
-	walk.count++;
-	torc_mp_walked(mp, &walk);
+	mp->walk.position = end;
+	mp->walk.count++;
 }
 
 /* Was the last claim this producer's, which may be alone then? */
@@ -198,7 +216,8 @@ static inline int torc_mp_next_mark(struct torc_mp *mp,
 		torc_fence_acquire();
 		if (torc_load_relaxed(&ring->shm->floor) != floor->index)
 			return 0;
-		torc_mp_walked(mp, &walk);
+		mp->walk = walk;
+		torc_mp_walked(mp);
 	}
 	if (mp->walk.index != floor->index)
 		return 1;
@@ -287,11 +306,11 @@ static inline void torc_claim_note(struct torc_mp *mp, uint64_t position,
 				   uint64_t length)
 {
 	/* Never a length with another claim's position: 0 comes first. */
-	if (length != mp->noted)
+	if (torc_unlikely(length != mp->noted))
 		torc_store_relaxed(&mp->slot->claim_length, 0);
 	/* MO(torc_claim_note:A), pairs with torc_claim_read:B */
 	torc_store_release(&mp->slot->claim_position, position);
-	if (length == mp->noted)
+	if (torc_likely(length == mp->noted))
 		return;
 	/* MO(torc_claim_note:B), pairs with torc_claim_read:A */
 	torc_store_release(&mp->slot->claim_length, length);
@@ -350,6 +369,7 @@ static inline void torc_claim_enter(struct torc_mp *mp)
 {
 	const struct torc_ring *ring = &mp->ring;
 
+	torc_mp_set_plain(mp);
 	torc_claim_busy(mp, torc_header_at(ring, mp->claim),
 			mp->end - mp->claim);
 	torc_claim_zero(ring, mp->claim, mp->end);
@@ -476,6 +496,7 @@ static inline void torc_mp_commit(struct torc_mp *mp, size_t length)
 				       length));
 	if (torc_likely(mp->start == mp->claim)) {
 		torc_mp_pass(mp, mp->start, end);
+		torc_mp_walked(mp);
 		return;
 	}
 	/* MO(torc_mp_commit:C), pairs with torc_header_load:A */
@@ -514,13 +535,11 @@ static inline bool torc_mp_publish_short(struct torc_mp *mp, const void *data,
 	const struct torc_ring *ring = &mp->ring;
 	torc_u64 *tail = &ring->shm->tail;
 	uint64_t claim = torc_load_relaxed(tail);
-	uint64_t end = claim + torc_record_size(length);
+	uint64_t end = claim + torc_record_size_short(length);
 	uint64_t *header;
 
-	/* Step 2 has nothing to do, so the end of the data is not here either. */
-	if (torc_unlikely(torc_distance(end + ring->ahead, mp->limit) > 0 ||
-			  torc_align(claim, ring->ahead) !=
-				  torc_align(end, ring->ahead) ||
+	/* A step ends at the end of the data, so that is not here either. */
+	if (torc_unlikely(torc_distance(end, mp->plain) > 0 ||
 			  claim % TORC_RECORD_ALIGN))
 		return false;
 	torc_claim_note(mp, claim, end - claim);
