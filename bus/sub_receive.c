@@ -6,6 +6,9 @@
 
 #include <stdlib.h>
 
+/* A call within each of these would be a tenth of its time. */
+#define FLATTEN __attribute__((flatten))
+
 /*
  * Publishers get room a sixteenth of the capacity at a time; so they need not
  * be thought of for each message, but also when there is no more.
@@ -37,8 +40,8 @@ static __attribute__((noinline)) int no_message(struct torc_subscriber *sub,
 	return error;
 }
 
-int torc_sub_peek_batch(struct torc_subscriber *sub,
-			struct torc_message *ret_messages, int max)
+FLATTEN int torc_sub_peek_batch(struct torc_subscriber *sub,
+				struct torc_message *ret_messages, int max)
 {
 	int r;
 
@@ -50,8 +53,8 @@ int torc_sub_peek_batch(struct torc_subscriber *sub,
 	return r ? no_message(sub, r) : none_asked_for(sub);
 }
 
-int torc_sub_peek(struct torc_subscriber *sub,
-		  struct torc_message *ret_message)
+FLATTEN int torc_sub_peek(struct torc_subscriber *sub,
+			  struct torc_message *ret_message)
 {
 	int r;
 
@@ -74,8 +77,8 @@ int torc_sub_release(struct torc_subscriber *sub)
 	return 0;
 }
 
-int torc_sub_receive(struct torc_subscriber *sub, void *buffer, size_t size,
-		     struct torc_message *ret_message)
+FLATTEN int torc_sub_receive(struct torc_subscriber *sub, void *buffer,
+			     size_t size, struct torc_message *ret_message)
 {
 	int r;
 

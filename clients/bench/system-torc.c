@@ -87,7 +87,13 @@ static int lib_batch(void *port, const struct torc_span *spans, int count)
 
 static int lib_peek(void *port, struct torc_message *ret, int max)
 {
-	return torc_sub_peek_batch(((struct lib_port *)port)->sub, ret, max);
+	struct torc_subscriber *sub = ((struct lib_port *)port)->sub;
+	int r;
+
+	if (max > 1)
+		return torc_sub_peek_batch(sub, ret, max);
+	r = torc_sub_peek(sub, ret);
+	return r ? r : 1;
 }
 
 static int lib_release(void *port)

@@ -309,6 +309,29 @@ static inline void torc_consumer_show(struct torc_consumer *c)
 }
 
 /*
+ * Bytes of the message at @position with @header, which is described in @ret; 0 if
+ * there is none.
+ */
+static inline uint64_t torc_consumer_describe(const struct torc_ring *ring,
+					      uint64_t position, uint64_t header,
+					      struct torc_message *ret)
+{
+	uint64_t size;
+
+	if (torc_unlikely(torc_header_kind(header) != TORC_RECORD_MESSAGE))
+		return 0;
+	size = torc_record_extent(ring, position, header);
+	if (torc_unlikely(!size))
+		return 0;
+	ret->data = torc_header_at(ring, position) + 1;
+	ret->length = torc_header_length(header);
+	ret->position = position;
+	ret->publisher = torc_header_slot(header);
+	ret->reserved = 0;
+	return size;
+}
+
+/*
  * The message at *@position, skipping pads; moves *@position past it, or past
  * the pads alone.  0, -EAGAIN or -EPROTO, either of which may mean that this
  * consumer was lapped.
@@ -320,55 +343,37 @@ static inline int torc_consumer_step(const struct torc_consumer *c,
 	const struct torc_ring *ring = &c->ring;
 	uint64_t from = *position;
 
-	for (;;) {
+	do {
 		uint64_t header =
 			torc_header_load(ring, *position, !c->lossless);
 		uint32_t kind = torc_header_kind(header);
-		uint64_t size;
+		uint64_t size =
+			torc_consumer_describe(ring, *position, header, ret);
 
-		if (torc_unlikely(kind == TORC_RECORD_NONE ||
-				  kind == TORC_RECORD_BUSY))
-			return -EAGAIN;
-		if (torc_unlikely(kind > TORC_RECORD_BUSY))
-			return -EPROTO;
-		size = torc_record_extent(ring, *position, header);
-		if (torc_unlikely(!size))
-			return -EPROTO;
-		if (torc_likely(kind == TORC_RECORD_MESSAGE)) {
-			ret->data = torc_header_at(ring, *position) + 1;
-			ret->length = torc_header_length(header);
-			ret->position = *position;
-			ret->publisher = torc_header_slot(header);
-			ret->reserved = 0;
+		if (size) {
 			*position += size;
 			return 0;
 		}
-		*position += size;
-		if (*position - from > ring->capacity)
+		if (kind == TORC_RECORD_NONE || kind == TORC_RECORD_BUSY)
+			return -EAGAIN;
+		size = kind == TORC_RECORD_PAD ?
+			       torc_record_extent(ring, *position, header) : 0;
+		if (!size)
 			return -EPROTO;
-	}
+		*position += size;
+	} while (*position - from <= ring->capacity);
+	return -EPROTO;
 }
 
-/**
- * torc_consumer_peek_batch() - look at the next messages, in place
- * @c:		the consumer
- * @ret:	the messages
- * @max:	how many at most
- *
- * The messages are the same at each call until torc_consumer_release() gives
- * all of them up that the last call returned.  A lossless consumer may read
- * them until then, unless a publisher evicts it.  Under a lossy one they may
- * change at any time.  torc_consumer_release() says whether they may have.
- *
- * Context: One thread at a time.  No system call.
- * Ordering: Acquire; pairs with the publishers' commit.
- * Progress: Wait-free, bounded by @max and the pads between.
- * Return: How many, at least 1; -EAGAIN if there is none; -ESTALE if a lossless
- * consumer was evicted (c->lost says what it missed); -EPROTO if the ring is
- * damaged.
- */
-static inline int torc_consumer_peek_batch(struct torc_consumer *c,
-					   struct torc_message *ret, int max)
+/* Is nothing overwritten from the cursor on, unless it is just being evicted? */
+static inline bool torc_consumer_holds(const struct torc_consumer *c)
+{
+	return c->lossless && !c->evicted;
+}
+
+/* torc_consumer_peek_batch() where anything may be, or nothing. */
+static __attribute__((__noinline__, __unused__)) int
+torc_consumer_peek_any(struct torc_consumer *c, struct torc_message *ret, int max)
 {
 	uint64_t position;
 	int n, r, lapped;
@@ -405,6 +410,58 @@ static inline int torc_consumer_peek_batch(struct torc_consumer *c,
 	}
 	/* Overtaken again and again: there is something, but not to be had. */
 	return -EAGAIN;
+}
+
+/**
+ * torc_consumer_peek_batch() - look at the next messages, in place
+ * @c:		the consumer
+ * @ret:	the messages
+ * @max:	how many at most
+ *
+ * The messages are the same at each call until torc_consumer_release() gives
+ * all of them up that the last call returned.  A lossless consumer may read
+ * them until then, unless a publisher evicts it.  Under a lossy one they may
+ * change at any time.  torc_consumer_release() says whether they may have.
+ *
+ * Context: One thread at a time.  No system call.
+ * Ordering: Acquire; pairs with the publishers' commit.
+ * Progress: Wait-free, bounded by @max and the pads between.
+ * Return: How many, at least 1; -EAGAIN if there is none; -ESTALE if a lossless
+ * consumer was evicted (c->lost says what it missed); -EPROTO if the ring is
+ * damaged.
+ */
+static inline int torc_consumer_peek_batch(struct torc_consumer *c,
+					   struct torc_message *ret, int max)
+{
+	const struct torc_ring ring = c->ring;	/* not looked at for each */
+	uint64_t position = c->cursor;
+	int n = 0;
+
+	if (torc_unlikely(!torc_consumer_holds(c) || max < 1))
+		return torc_consumer_peek_any(c, ret, max);
+	while (n < max) {
+		uint64_t header = torc_header_load(&ring, position, false);
+		uint64_t size =
+			torc_consumer_describe(&ring, position, header, &ret[n]);
+
+		if (torc_unlikely(!size)) {
+			uint32_t kind = torc_header_kind(header);
+
+			/* Behind a pad there may be more. */
+			if (n && kind != TORC_RECORD_PAD)
+				break;
+			if (kind == TORC_RECORD_NONE &&
+			    !torc_consumer_lapped(c))
+				return -EAGAIN;
+			return torc_consumer_peek_any(c, ret, max);
+		}
+		ret[n].sequence = c->count + (uint64_t)n;
+		position += size;
+		n++;
+	}
+	c->next = position;
+	c->peeked = (uint64_t)n;
+	return n;
 }
 
 /**
