@@ -89,7 +89,7 @@ void torc_pub_open_on_disk(struct torc_publisher *pub)
 	uint32_t flags = pub->topic->constants.flags;
 
 	pub->checked = true;
-	pub->forkable.unusual = TORC_PUB_LONG;
+	pub->forkable.unusual |= TORC_PUB_LONG;
 	pub->sync = (enum torc_sync)TORC_RING_SYNC_POLICY(flags);
 	pub->sync_interval_ns = TORC_RING_SYNC_INTERVAL(flags) * 1000000ull;
 	pub->sync_next = torc_now_ns() + pub->sync_interval_ns;

@@ -158,8 +158,8 @@ int torc_pub_open(struct torc_topic *topic,
 			   &pub->view);
 	if (!r) {
 		pub->many = pub->view.ring.kind == TORC_KIND_MP;
-		pub->forkable.unusual = pub->many ? TORC_PUB_MANY :
-					pub->fences ? TORC_PUB_LONG : 0;
+		pub->forkable.unusual = (pub->many ? TORC_PUB_MANY : 0) |
+					(pub->fences ? TORC_PUB_LONG : 0);
 		if (topic->mapping->disk)
 			torc_pub_open_on_disk(pub);
 		pub->cursors = pub->view.ring.cursors;

@@ -6,10 +6,10 @@
 
 #include <string.h>
 
-static inline int notify(struct torc_publisher *pub)
+/* After a commit: wake who sleeps.  0, for callers that end with it. */
+static inline int notify(struct torc_publisher *pub, bool fence)
 {
-	if (torc_unlikely(torc_word_armed(&pub->cursors->data_word,
-					  pub->fences)))
+	if (torc_unlikely(torc_word_armed(&pub->cursors->data_word, fence)))
 		return torc_pub_wake_subscribers(pub);
 	return 0;
 }
@@ -29,7 +29,7 @@ static inline int commit(struct torc_publisher *pub, size_t length)
 		torc_mp_commit(&pub->mp, length);
 	else
 		torc_sp_commit(&pub->sp, length);
-	notify(pub);
+	notify(pub, pub->fences);
 	if (torc_unlikely(pub->checked))
 		return torc_pub_sync_committed(pub, torc_record_size(length));
 	return 0;
@@ -60,6 +60,11 @@ static __attribute__((noinline)) int reserve_slowly(struct torc_publisher *pub,
 	return r ? explain(pub, r, length) : 0;
 }
 
+static inline bool is_reserved(const struct torc_publisher *pub)
+{
+	return pub->forkable.unusual & TORC_PUB_RESERVED;
+}
+
 static inline int reserve(struct torc_publisher *pub, size_t length,
 			  void **ret_payload)
 {
@@ -67,7 +72,7 @@ static inline int reserve(struct torc_publisher *pub, size_t length,
 
 	if (torc_unlikely(r))
 		return r;
-	if (torc_unlikely(pub->reserved))
+	if (torc_unlikely(is_reserved(pub)))
 		torc_pub_abort(pub);
 	r = try_reserve(pub, length, ret_payload);
 	return torc_likely(!r) ? 0
@@ -88,33 +93,31 @@ static __attribute__((noinline)) int publish(struct torc_publisher *pub,
 
 /*
  * The usual cases of torc_pub_publish() are functions that call none and need no
- * stack, which saves a third of their time.  The more usual one looks at as little
- * as it can: two looks less were a tenth of it.
+ * stack, which saves a third of their time.  One comparison tells whether a message
+ * is short and the publisher may take the shortest way: no bit of what would keep it
+ * from that is as low as those of a short length (publisher.h).
  */
+#define SHORT_MAX (TORC_SHORT - TORC_HEADER_SIZE)
+
 static __attribute__((noinline)) int
-publish_short_of_many(struct torc_publisher *pub, const void *data,
-		      size_t length)
+publish_unusual(struct torc_publisher *pub, const void *data, size_t length)
 {
-	if (torc_unlikely(pub->forkable.unusable ||
-			  pub->forkable.unusual != TORC_PUB_MANY ||
-			  pub->reserved ||
+	uint64_t unusual = pub->forkable.special ^ TORC_PUB_SPECIAL(TORC_PUB_MANY);
+
+	if (torc_unlikely((length | unusual) > SHORT_MAX ||
 			  !torc_mp_publish_short(&pub->mp, data, length)))
 		return publish(pub, data, length);
-	return notify(pub);
+	return notify(pub, false);
 }
 
 int torc_pub_publish(struct torc_publisher *pub, const void *data,
 		     size_t length)
 {
-	if (torc_unlikely(length > TORC_SHORT - TORC_HEADER_SIZE))
-		return publish(pub, data, length);
-	if (pub->forkable.special)
-		return publish_short_of_many(pub, data, length);
+	if (torc_unlikely((length | pub->forkable.special) > SHORT_MAX))
+		return publish_unusual(pub, data, length);
 	if (torc_unlikely(!torc_sp_publish_short(&pub->sp, data, length)))
 		return publish(pub, data, length);
-	if (torc_unlikely(torc_word_armed(&pub->cursors->data_word, false)))
-		return torc_pub_wake_subscribers(pub);
-	return 0;
+	return notify(pub, false);
 }
 
 int torc_pub_publishv(struct torc_publisher *pub, const struct iovec *pieces,
@@ -158,7 +161,7 @@ static inline int try_batch(struct torc_publisher *pub,
 		n = torc_sp_publish_batch(&pub->sp, messages, count);
 	if (torc_unlikely(n <= 0))
 		return n;
-	notify(pub);
+	notify(pub, pub->fences);
 	if (torc_likely(!pub->checked))
 		return n;
 	r = torc_pub_sync_committed(pub, bytes);
@@ -176,7 +179,7 @@ int torc_pub_publish_batch(struct torc_publisher *pub,
 	if (count < 1)
 		return torc_fail(-EINVAL, "%s: a batch has at least one "
 				 "message", pub->topic->name);
-	if (torc_unlikely(pub->reserved))
+	if (torc_unlikely(is_reserved(pub)))
 		torc_pub_abort(pub);
 	attempt.needed = messages[0].length;
 	for (;;) {
@@ -203,7 +206,7 @@ int torc_pub_reserve(struct torc_publisher *pub, size_t length,
 
 	if (r)
 		return r == TORC_DROPPED ? -EAGAIN : r;
-	pub->reserved = true;
+	pub->forkable.unusual |= TORC_PUB_RESERVED;
 	pub->reserved_length = length;
 	return 0;
 }
@@ -214,21 +217,21 @@ int torc_pub_commit(struct torc_publisher *pub, size_t length)
 
 	if (torc_unlikely(r))
 		return r;
-	if (torc_unlikely(!pub->reserved || length > pub->reserved_length))
+	if (torc_unlikely(!is_reserved(pub) || length > pub->reserved_length))
 		return torc_fail(-EINVAL, "%s: nothing was reserved, or less "
 				 "than %zu bytes", pub->topic->name, length);
-	pub->reserved = false;
+	pub->forkable.unusual &= ~TORC_PUB_RESERVED;
 	return commit(pub, length);
 }
 
 void torc_pub_abort(struct torc_publisher *pub)
 {
-	if (!pub->reserved || torc_pub_check(pub))
+	if (!is_reserved(pub) || torc_pub_check(pub))
 		return;
-	pub->reserved = false;
+	pub->forkable.unusual &= ~TORC_PUB_RESERVED;
 	if (pub->many) {
 		torc_mp_abort(&pub->mp);
-		notify(pub);
+		notify(pub, pub->fences);
 	}
 }
 

@@ -13,13 +13,15 @@
 /* What keeps short messages from the shortest way (forkable.unusual). */
 #define TORC_PUB_MANY	1u	/* there are other publishers: another way */
 #define TORC_PUB_LONG	2u	/* check words, or fences: the long way */
+#define TORC_PUB_RESERVED 4u	/* a message was, and not committed */
+/* forkable.special of a publisher that is usable. */
+#define TORC_PUB_SPECIAL(unusual)	((uint64_t)(unusual) << 32)
 
 struct torc_publisher {
 	struct torc_cursors_shm *cursors;
 	bool many;
 	bool checked;		/* messages have check words */
 	bool fences;		/* before looking who sleeps: no membarrier() */
-	bool reserved;
 	union {
 		struct torc_sp sp;
 		struct torc_mp mp;
