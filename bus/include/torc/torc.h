@@ -285,7 +285,8 @@ struct torc_topic_options {
  * was made), -EPROTO (there is something else than a ring, or it is truncated),
  * -EPROTOTYPE (another ABI version, type, or number of publishers), -E2BIG (more
  * than a ring can have), -EACCES, -EPERM (may not give it to that owner or group),
- * -ENOTSUP (TORC_OWNER ... of anon: or dev:), -EFBIG (RLIMIT_FSIZE), or another error of the system.
+ * -ENOTSUP (TORC_OWNER ... of anon: or dev:), -EFBIG (RLIMIT_FSIZE), or another
+ * error of the system.
  */
 TORC_API int torc_topic_open(struct torc_bus *bus, const char *address,
 			     const struct torc_topic_options *options,
