@@ -22,46 +22,72 @@
 
 #include <torc/ring.h>
 
-/* ---- The module ---------------------------------------------------------- */
+/* ---- The modules --------------------------------------------------------- */
 
 #define CONTEXTS 3
 
 enum { TASKS = 1, SOFT = 2, HARD = 4, ALL = 7 };
 
-static void publish_from(unsigned int contexts, const char *address,
-			 unsigned int count)
+static void load(const char *module, const char *name, const char *parameters)
 {
-	char name[100], path[200], parameters[200];
+	char path[200], all[300];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/torc_contexts.ko",
-		 getenv("TORC_MODULES"));
+	snprintf(path, sizeof(path), "%s/%s.ko", getenv("TORC_MODULES"),
+		 module);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	CHECK(fd >= 0);
-	CHECK_EQ(sscanf(address, "dev:%99[^,]", name), 1);
-	snprintf(parameters, sizeof(parameters), "into=%s count=%u contexts=%u",
-		 name, count, contexts);
-	CHECK(!syscall(SYS_finit_module, fd, parameters, 0));
+	snprintf(all, sizeof(all), "into=%s %s", name, parameters);
+	CHECK(!syscall(SYS_finit_module, fd, all, 0));
 	close(fd);
 }
 
-static int told(const char *what)
+static void unload(const char *module)
+{
+	CHECK(!syscall(SYS_delete_module, module, O_NONBLOCK));
+}
+
+static int told_by(const char *module, const char *what)
 {
 	char path[100];
 	int number;
 	FILE *file;
 
-	snprintf(path, sizeof(path),
-		 "/sys/module/torc_contexts/parameters/%s", what);
+	snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s", module,
+		 what);
 	file = fopen(path, "r");
 	CHECK(file && fscanf(file, "%d", &number) == 1);
 	fclose(file);
 	return number;
 }
 
+static void publish_into(const char *name, unsigned int contexts,
+			 unsigned int count)
+{
+	char parameters[100];
+
+	snprintf(parameters, sizeof(parameters), "count=%u contexts=%u", count,
+		 contexts);
+	load("torc_contexts", name, parameters);
+}
+
+static void publish_from(unsigned int contexts, const char *address,
+			 unsigned int count)
+{
+	char name[TORC_DRIVER_NAME_MAX];
+
+	CHECK_EQ(sscanf(address, "dev:%127[^,]", name), 1);
+	publish_into(name, contexts, count);
+}
+
+static int told(const char *what)
+{
+	return told_by("torc_contexts", what);
+}
+
 static void end_contexts(void)
 {
-	CHECK(!syscall(SYS_delete_module, "torc_contexts", O_NONBLOCK));
+	unload("torc_contexts");
 }
 
 static unsigned int drivers_publishers(void)
@@ -184,6 +210,100 @@ TEST(processes_killed_meanwhile_stop_no_interrupt)
 		topic_destroy(topic, address);
 	}
 	printf("# %u deaths\n", deaths);
+}
+
+/* ---- What there is for drivers ------------------------------------------- */
+
+static void view_ring(const struct device *d, struct torc_ring *ret)
+{
+	uint64_t publishing = d->constants.publishing_offset;
+	char *base = device_map(d->fd, publishing,
+				d->constants.ring_size - publishing,
+				PROT_READ | PROT_WRITE);
+
+	CHECK(base != MAP_FAILED);
+	torc_ring_view(ret, &d->constants, base - publishing, NULL);
+}
+
+/* So many claims can be had at once, and none more. */
+static void claim_all(const char *name, int slots)
+{
+	char parameters[100];
+
+	snprintf(parameters, sizeof(parameters), "most=%d", slots + 1);
+	load("torc_limits", name, parameters);
+	CHECK_EQ(told_by("torc_limits", "claims"), slots);
+	CHECK_EQ(told_by("torc_limits", "refused"), -EBUSY);
+	unload("torc_limits");
+}
+
+/* In a process of its own: a mapping would keep the topic. */
+static void nobody_is_in_a_slot(const void *context)
+{
+	struct torc_ring ring;
+
+	view_ring(context, &ring);
+	for (uint32_t i = 0; i < ring.publishers; i++)
+		CHECK_EQ(torc_publisher_slot(&ring, i)->pid, 0);
+}
+
+TEST(each_context_gives_its_slot_back)
+{
+	struct torc_driver_create request =
+		device_request(TORC_PAGES_SHMEM, TORC_DRIVER_MANY);
+	struct device d;
+
+	request.publishers = 2;
+	device_make_as(&d, &request);
+	publish_into(d.name, ALL, EACH);
+	while (told("unfinished"))
+		usleep(10000);
+	CHECK_EQ(told("error"), 0);
+	end_contexts();
+	for (int i = 0; i < 2; i++)
+		claim_all(d.name, (int)(d.constants.publishers -
+					request.publishers));
+	CHECK_EQ(child_end(child_start(nobody_is_in_a_slot, &d)), 0);
+	device_end(&d);
+}
+
+static void check_listeners(const char *name, int first, int second)
+{
+	load("torc_limits", name, "");
+	CHECK_EQ(told_by("torc_limits", "first"), first);
+	CHECK_EQ(told_by("torc_limits", "second"), second);
+}
+
+TEST(a_topic_has_one_listener)
+{
+	static const uint32_t flags[] = { 0, TORC_DRIVER_MANY };
+
+	for (int i = 0; i < 2; i++) {
+		struct device d;
+
+		device_make(&d, TORC_PAGES_SHMEM, flags[i], 0600);
+		/* The second is not in the way of the first, nor of the next. */
+		for (int n = 0; n < 3; n++) {
+			check_listeners(d.name, 0, -EBUSY);
+			CHECK_EQ(write(d.fd, "heard", 5), 5);
+			/* From the oldest on. */
+			while (told_by("torc_limits", "heard") <= n)
+				usleep(10000);
+			CHECK_EQ(told_by("torc_limits", "heard"), n + 1);
+			unload("torc_limits");
+		}
+		device_end(&d);
+	}
+}
+
+TEST(who_publishes_alone_is_not_listened_to)
+{
+	struct device d;
+
+	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
+	check_listeners(d.name, -EPERM, -EPERM);
+	unload("torc_limits");
+	device_end(&d);
 }
 
 /* ---- Descriptors --------------------------------------------------------- */
@@ -367,14 +487,12 @@ TEST(interrupts_publish_to_a_ring_that_is_scribbled_over)
 {
 	for (int m = 0; m < 3; m++) {
 		struct device d, other;
-		char address[TORC_DRIVER_NAME_MAX + 4];
 		pid_t pids[2];
 
 		device_make(&d, memories[m], TORC_DRIVER_MANY, 0600);
-		snprintf(address, sizeof(address), "dev:%.127s", d.name);
 		for (int i = 0; i < 2; i++)
 			pids[i] = child_start(scribble, &d);
-		publish_from(ALL, address, UINT32_MAX);
+		publish_into(d.name, ALL, UINT32_MAX);
 		sleep(harness_seconds(1, 60));
 		end_contexts();
 		for (int i = 0; i < 2; i++) {
@@ -409,18 +527,12 @@ static void set_lock(int fd, short type)
 
 static void publisher_by_hand(const struct device *d, struct by_hand *ret)
 {
-	uint64_t ring_size = d->constants.ring_size;
-	uint64_t publishing = d->constants.publishing_offset;
 	struct torc_ring ring;
-	char *base;
 
 	ret->locks = device_open(d, O_RDWR);
 	CHECK(ret->locks >= 0);
 	set_lock(ret->locks, F_WRLCK);
-	base = device_map(d->fd, publishing, ring_size - publishing,
-			  PROT_READ | PROT_WRITE);
-	CHECK(base != MAP_FAILED);
-	torc_ring_view(&ring, &d->constants, base - publishing, NULL);
+	view_ring(d, &ring);
 	CHECK(!torc_mp_init(&ret->mp, &ring, 0));
 	ret->mp.slot->pid = (uint32_t)getpid();
 }
