@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Goal: whatever others write to shared memory, and whenever, no call is endless.
+ * Goal: whatever others write to shared memory, and whenever, no call is endless,
+ * and none writes outside the ring.
  * Method: a participant makes one step after the other, and before each of them a
- * hostile one does what is worst for the loop in question; steps are counted.
+ * hostile one does what is worst for the loop in question; steps are counted.  What
+ * lies next to the ring is compared.
  */
 #include "ring_steps.h"
 
@@ -157,6 +159,44 @@ Test(ring_hostile, who_wins_each_claim_is_given_way_to)
 		steps_of_call(&v, 300000);
 		cr_assert(v.result == -EBUSY || v.result == -EPROTO ||
 			  v.result == -EAGAIN, "%d", v.result);
+	}
+}
+
+/* Behind the data are the cursors. */
+static bool cursors_are(const struct memory *m, const unsigned char *before)
+{
+	return !memcmp(m->base + m->constants.ring_size, before,
+		       (size_t)m->constants.cursors_size);
+}
+
+/* Publish a short message after somebody has moved the tail by @by. */
+static void say_after_a_move(struct memory *m, uint64_t by)
+{
+	static unsigned char before[4096];
+	struct producer p;
+
+	memory_format(m, 3 * CAPACITY - 160);
+	cr_assert_leq(m->constants.cursors_size, sizeof(before));
+	memcpy(before, m->base + m->constants.ring_size,
+	       (size_t)m->constants.cursors_size);
+	begin(&p, &m->ring, 0);
+	/* So that behind this a short one has nothing to look after. */
+	CHECK(!say(&p, 0, 100), "publish");
+	m->ring.shm->tail += by;
+	say(&p, 1, 56);
+	CHECK(cursors_are(m, before), "moved by %jd: outside", (intmax_t)by);
+}
+
+Test(ring_hostile, who_moves_the_tail_leads_nobody_out_of_the_ring)
+{
+	struct memory m;
+
+	small_ring(&m, TORC_KIND_MP, 0);
+	for (uint64_t by = 0; by < 2 * CAPACITY; by += TORC_RECORD_ALIGN) {
+		say_after_a_move(&m, by);
+		say_after_a_move(&m, 0 - by);
+		say_after_a_move(&m, (1ull << 63) + by);
+		say_after_a_move(&m, (1ull << 63) - by);
 	}
 }
 

@@ -50,7 +50,7 @@ struct torc_mp {
 	uint64_t noted;		/* length of the claim noted in the slot */
 	uint64_t claim;		/* where the reserved claim begins */
 	uint64_t start;		/* of its record */
-	uint64_t end;		/* of the claim */
+	uint64_t end;		/* of the claim, or of the last one */
 	struct torc_mark walk;	/* how far it has looked; the last mark's index */
 	uint64_t walk_until;	/* the next mark lies there or behind */
 	enum torc_mp_blocked blocked;
@@ -73,14 +73,15 @@ static inline void torc_mp_know(struct torc_mp *mp,
 	mp->walk = *torc_mp_known(mp, mark->index) = *mark;
 	mp->walk_until = mark->position + mp->ring.mark_step;
 	/* It was bounded by the mark before: nowhere, until it is set anew. */
-	mp->plain = mp->walk.position;
+	mp->plain = mp->end;
 }
 
 /*
  * Up to @plain there is nothing to do with a record but to claim and to write it:
  * there is room, it begins no step of zeroes, and this producer, should it have
  * walked up to there, comes to no mark.  Set behind each other claim, since nobody
- * claims below the end of that one any more.
+ * claims below the end of that one any more; it is no further than the end of the
+ * step in which that lies.
  */
 static inline void torc_mp_set_plain(struct torc_mp *mp)
 {
@@ -125,6 +126,7 @@ static inline int torc_mp_init(struct torc_mp *mp, const struct torc_ring *ring,
 	mp->limit = floor.position + ring->window;
 	for (unsigned int i = 0; i < TORC_MP_KNOWN; i++)
 		mp->known[i] = floor;
+	mp->end = floor.position;
 	torc_mp_know(mp, &floor);
 	mp->blocker = ring->subscribers;
 	mp->noted = 0;
@@ -538,9 +540,12 @@ static inline bool torc_mp_publish_short(struct torc_mp *mp, const void *data,
 	uint64_t end = claim + torc_record_size_short(length);
 	uint64_t *header;
 
-	/* A step ends at the end of the data, so that is not here either. */
+	/*
+	 * A step ends at the end of the data, so that is not here either; wherever
+	 * the tail is, for it may lie in another step only if the memory is hostile.
+	 */
 	if (torc_unlikely(torc_distance(end, mp->plain) > 0 ||
-			  claim % TORC_RECORD_ALIGN))
+			  (claim ^ mp->end) & ~(ring->ahead - TORC_RECORD_ALIGN)))
 		return false;
 	torc_claim_note(mp, claim, end - claim);
 	/* As torc_mp_try_reserve:A. */
