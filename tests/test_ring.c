@@ -422,7 +422,10 @@ static void use_once(struct producer *p, uint64_t number)
 	}
 }
 
-/* What a producer knows of marks without walking, a walk over all agrees to. */
+/*
+ * What a producer knows of marks without walking, a walk over all agrees to; and
+ * nobody claims so far that the ring's layout forbids it.
+ */
 Test(ring_mp, notes_the_marks_that_the_records_have)
 {
 	enum { TURNS = 40000 };
@@ -456,6 +459,9 @@ Test(ring_mp, notes_the_marks_that_the_records_have)
 		}
 		CHECK(!torc_mark_current(&m.ring, &m.ring.shm->floor, &floor),
 		      "the floor is no mark");
+		CHECK(end.position + m.ring.ahead <=
+			      floor.position + m.ring.window,
+		      "claimed without room");
 		for (; checked < floor.index; checked++, floors++) {
 			struct torc_mark is, *be = &expected[(checked + 1) %
 							     TORC_MARKS];
