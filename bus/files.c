@@ -197,6 +197,10 @@ int torc_files_map(struct torc_topic *topic, enum torc_access access,
 	/* Somebody's copy of a ring, without its other parts. */
 	if (r == -ENOENT && topic->inspecting)
 		return 0;
+	/* Who removes a topic begins with the ring. */
+	if (r == -ENOENT && is_linked(topic))
+		r = torc_fail(-EPROTO, "%s: its cursors are gone; remove it",
+			      topic->name);
 	if (r) {
 		munmap(view->ring_base, view->ring_size);
 		view->ring_base = NULL;

@@ -246,6 +246,15 @@ no_ring() {
 		run 0 torc-rm --stale && [ -z "$(ls -A "$TORC_DIR")" ]
 }
 
+define parts "a topic without its cursors is told by all, not taken for one that went"
+parts() {
+	run 0 torc-pub --persistent -m x t && rm "$TORC_DIR"/.*.cursors || return
+	for p in "torc-sub" "torc-sub --lossy --wait" "torc-pub -m x" "torc-stat"; do
+		run 1 $p t && says err "t: its cursors are gone" || return
+	done
+	run 1 torc-stat && says err "t: its cursors are gone" && run 0 torc-rm t
+}
+
 define output "a closed, broken or full standard output is told, with status 1"
 output() {
 	run 0 torc-pub --persistent --size=100 --count=5000 t || return
