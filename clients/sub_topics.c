@@ -97,15 +97,13 @@ static int add_if_matching(const char *name, void *context)
 	return 0;
 }
 
-static int is_ring_missing(struct sub *sub, struct sub_topic *topic, int error)
+/* What is not there may come, or come again: is that to be waited for? */
+static int is_awaited(struct sub *sub, struct sub_topic *topic)
 {
 	const char *why = torc_errmsg();
 	const char *end = why + strlen(why);
 	int brackets;
 
-	/* A match that has gone already; it may come again. */
-	if (error != -ENOENT)
-		return 0;
 	topic->late = 1;
 	if (topic->globbed || sub->wait)
 		return 1;
@@ -113,41 +111,43 @@ static int is_ring_missing(struct sub *sub, struct sub_topic *topic, int error)
 	brackets = end > why && end[-1] == ')';
 	cli_note("%.*s; --wait waits for one%s", (int)(end - why) - brackets, why,
 		 brackets ? ")" : "");
+	sub->status = CLI_FAILED;
 	return 0;
+}
+
+/* 0; -ENOENT if it is not there, or was removed meanwhile; or another error. */
+static int try_to_join(struct sub *sub, struct sub_topic *topic)
+{
+	struct torc_sub_options options = { .flags = sub->flags };
+	int r = torc_topic_open(sub->bus, topic->name, &sub->topic_options,
+				&topic->topic);
+
+	if (r)
+		return r;
+	cli_tell_reopened(topic->topic);
+	/* All of what came after we did. */
+	if (topic->late)
+		options.flags |= TORC_SUB_OLDEST;
+	r = torc_sub_open(topic->topic, &options, &topic->sub);
+	return r ? r : torc_set_add(sub->set, topic->sub, topic);
 }
 
 /* 0; 1 if it is not there yet; -1 to end the program. */
 static int join(struct sub *sub, struct sub_topic *topic)
 {
-	struct torc_sub_options options = { .flags = sub->flags };
-	int r;
+	int r = try_to_join(sub, topic);
 
-	r = torc_topic_open(sub->bus, topic->name, &sub->topic_options,
-			    &topic->topic);
-	if (is_ring_missing(sub, topic, r))
-		return 1;
-	if (!r) {
-		cli_tell_reopened(topic->topic);
-		/* All of what came after we did. */
-		if (topic->late)
-			options.flags |= TORC_SUB_OLDEST;
-		r = torc_sub_open(topic->topic, &options, &topic->sub);
-	}
-	if (!r)
-		r = torc_set_add(sub->set, topic->sub, topic);
 	if (!r) {
 		cli_tell_memory(topic->topic, sub->topic_options.memory);
 		sub->joined++;
 		return 0;
 	}
+	if (r != -ENOENT)
+		sub->status = cli_failed(r);
+	topic->done = r != -ENOENT || !is_awaited(sub, topic);
 	topic->sub = torc_sub_close(topic->sub);
 	topic->topic = torc_topic_close(topic->topic);
-	if (r == -ENOENT)
-		sub->status = CLI_FAILED;
-	else
-		sub->status = cli_failed(r);
-	topic->done = 1;
-	return topic->globbed ? 1 : -1;
+	return topic->done && !topic->globbed ? -1 : 1;
 }
 
 int sub_join(struct sub *sub)

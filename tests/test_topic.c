@@ -7,8 +7,11 @@
 #include "fixture.h"
 
 #include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -16,6 +19,7 @@
 #include <unistd.h>
 
 #include <torc/abi.h>
+#include <torc/atomic.h>
 
 TestSuite(topic, .init = fixture_init, .fini = fixture_fini, .timeout = 60);
 TestSuite(words, .init = fixture_init, .fini = fixture_fini, .timeout = 60);
@@ -671,6 +675,78 @@ Test(topic, posix_names_that_shm_open_has_not_are_refused)
 }
 
 /* ---- Words --------------------------------------------------------------- */
+
+Test(topic, whose_cursors_are_gone_is_told_from_one_that_was_removed)
+{
+	char part[160];
+	struct torc_topic *topic = topic_open("t", TORC_PERSISTENT, 4096);
+	struct torc_publisher *pub;
+	struct torc_subscriber *sub;
+	glob_t found;
+
+	snprintf(part, sizeof(part), "%s/.*.cursors", fixture_bus);
+	cr_assert_eq(glob(part, 0, NULL, &found), 0);
+	cr_assert_eq(unlink(found.gl_pathv[0]), 0);
+	globfree(&found);
+	FAILS(-EPROTO, "cursors are gone", torc_pub_open(topic, NULL, &pub));
+	FAILS(-EPROTO, "cursors are gone", torc_sub_open(topic, NULL, &sub));
+	FAILS(-EPROTO, "cursors are gone",
+	      torc_sub_open(topic,
+			    &(struct torc_sub_options){ .flags = TORC_SUB_LOSSY },
+			    &sub));
+	MUST(torc_bus_remove(NULL, "t", 0));
+	FAILS(-ENOENT, "removed", torc_sub_open(topic, NULL, &sub));
+	torc_topic_close(topic);
+}
+
+/* Make a topic, publish, and let it go, until the flag is set. */
+static int publish_and_leave(void *stop)
+{
+	const struct torc_topic_options small = { .flags = TORC_CREATE,
+						  .capacity = 4096 };
+
+	while (!torc_load_relaxed((uint32_t *)stop)) {
+		struct torc_publisher *pub = NULL;
+		struct torc_topic *topic = NULL;
+
+		if (!torc_topic_open(NULL, "t", &small, &topic) &&
+		    !torc_pub_open(topic, NULL, &pub))
+			torc_pub_publish(pub, "x", 1);
+		torc_pub_close(pub);
+		torc_topic_close(topic);
+	}
+	return 0;
+}
+
+static int wait_for_a_message(void *program)
+{
+	const int null = open("/dev/null", O_WRONLY);
+
+	dup2(null, STDOUT_FILENO);
+	alarm(30);
+	execl(program, "torc-sub", "--wait", "--lossy", "-n1", "t", NULL);
+	return 127;
+}
+
+Test(topic, that_goes_while_torc_sub_joins_is_waited_for)
+{
+	const char *clients = getenv("TORC_CLIENTS");
+	uint32_t *stop = mmap(NULL, sizeof(*stop), PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char program[PATH_MAX];
+	pid_t pid;
+
+	if (!clients)
+		cr_skip_test("TORC_CLIENTS does not say where torc-sub is");
+	snprintf(program, sizeof(program), "%s/torc-sub", clients);
+	pid = child_start(publish_and_leave, stop);
+	for (int i = 0; i < 40; i++)
+		cr_expect_eq(child_end(child_start(wait_for_a_message, program)),
+			     0);
+	torc_store_relaxed(stop, 1u);
+	cr_expect_eq(child_end(pid), 0);
+	munmap(stop, sizeof(*stop));
+}
 
 Test(words, version_is_that_of_the_header)
 {
