@@ -19,25 +19,26 @@ MODULE_PARM_DESC(listen_spin_us,
 struct torc_listener {
 	struct torc_topic *topic;
 	struct torc_consumer consumer;
+	bool joined;
 	void (*each)(const struct torc_message *message, void *context);
 	void *context;
 	struct task_struct *thread;
 };
 
-static int join(struct torc_listener *listener)
+static void join(struct torc_listener *listener)
 {
 	const struct torc_ring *ring = &listener->topic->ring;
 	int r = torc_consumer_join(&listener->consumer, ring,
 				   TORC_SLOT_LISTENER,
 				   TORC_LOSSLESS | TORC_OLDEST);
 
+	listener->joined = !r;
 	if (!r)
 		torc_store_release(&listener->consumer.slot->pid,
 				   (u32)task_pid_nr(current));
-	return r;
 }
 
-/* Receive what is there; 0 if there is no more. */
+/* Receive what is there; -EAGAIN if there is no more. */
 static int receive(struct torc_listener *listener)
 {
 	struct torc_consumer *consumer = &listener->consumer;
@@ -74,7 +75,7 @@ static bool poll_briefly(struct torc_listener *listener)
 	return !r || r == -ESTALE;
 }
 
-/* Until there may be a message. */
+/* Until there may be a message; for a while, if the ring is damaged. */
 static void rest(struct torc_listener *listener)
 {
 	struct torc_topic *topic = listener->topic;
@@ -82,11 +83,12 @@ static void rest(struct torc_listener *listener)
 	s64 wakes = atomic64_read(&sleepers->wakes);
 	struct torc_message message;
 
-	if (poll_briefly(listener))
+	if (listener->joined && poll_briefly(listener))
 		return;
 	torc_word_arm(torc_topic_word(topic, TORC_WORD_DATA));
 	torc_topic_barrier(topic);
-	if (!torc_consumer_peek(&listener->consumer, &message))
+	if (listener->joined &&
+	    !torc_consumer_peek(&listener->consumer, &message))
 		return;
 	/* Who dies between commit and wake wakes nobody. */
 	wait_event_interruptible_timeout(
@@ -99,16 +101,11 @@ static void rest(struct torc_listener *listener)
 static int listen(void *context)
 {
 	struct torc_listener *listener = context;
-	int r = join(listener);
 
 	while (!kthread_should_stop()) {
-		if (!r)
-			r = receive(listener);
 		/* Evicted, or the ring is damaged: begin anew. */
-		if (r && r != -EAGAIN)
-			r = join(listener);
-		else
-			r = 0;
+		if (!listener->joined || receive(listener) != -EAGAIN)
+			join(listener);
 		rest(listener);
 		cond_resched();
 	}

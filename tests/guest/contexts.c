@@ -274,6 +274,13 @@ static void check_listeners(const char *name, int first, int second)
 	CHECK_EQ(told_by("torc_limits", "second"), second);
 }
 
+static void wait_until_heard(int messages)
+{
+	while (told_by("torc_limits", "heard") < messages)
+		usleep(10000);
+	CHECK_EQ(told_by("torc_limits", "heard"), messages);
+}
+
 TEST(a_topic_has_one_listener)
 {
 	static const uint32_t flags[] = { 0, TORC_DRIVER_MANY };
@@ -286,10 +293,8 @@ TEST(a_topic_has_one_listener)
 		for (int n = 0; n < 3; n++) {
 			check_listeners(d.name, 0, -EBUSY);
 			CHECK_EQ(write(d.fd, "heard", 5), 5);
-			/* From the oldest on. */
-			while (told_by("torc_limits", "heard") <= n)
-				usleep(10000);
-			CHECK_EQ(told_by("torc_limits", "heard"), n + 1);
+			/* Each begins with the oldest. */
+			wait_until_heard(n + 1);
 			unload("torc_limits");
 		}
 		device_end(&d);
@@ -302,6 +307,70 @@ TEST(who_publishes_alone_is_not_listened_to)
 
 	device_make(&d, TORC_PAGES_SHMEM, TORC_DRIVER_PUBLISHES, 0600);
 	check_listeners(d.name, -EPERM, -EPERM);
+	unload("torc_limits");
+	device_end(&d);
+}
+
+/* The listener's slot has page 1 of the cursors. */
+static const struct torc_subscriber_slot_shm *
+listeners_slot(const struct device *d)
+{
+	char *page = device_map(d->fd, d->constants.ring_size + PAGE, PAGE,
+				PROT_READ);
+
+	CHECK(page != MAP_FAILED);
+	return (const void *)(page + TORC_CURSORS_SLOTS);
+}
+
+static bool is_asleep(uint32_t pid)
+{
+	char path[50], state;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	file = fopen(path, "r");
+	CHECK(file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
+	fclose(file);
+	return state == 'S';
+}
+
+/* The floor is no record's, so nobody can begin anew; but there is a message. */
+static void damage_and_mend(const void *context)
+{
+	const struct device *d = context;
+	const struct torc_subscriber_slot_shm *slot = listeners_slot(d);
+	struct torc_ring ring;
+	struct torc_sp sp;
+	int asleep = 0;
+
+	view_ring(d, &ring);
+	CHECK(!torc_sp_init(&sp, &ring));
+	CHECK(!torc_sp_publish(&sp, "one", 3));
+	wait_until_heard(1);
+	ring.shm->marks[0].position++;
+	ring.shm->floor += TORC_MARKS;
+	while (torc_load_relaxed(&slot->state) != TORC_SUBSCRIBER_FREE)
+		usleep(1000);
+	CHECK(!torc_sp_publish(&sp, "two", 3));
+	/* Perhaps once before it has seen that. */
+	for (int looks = 0; asleep < 20; looks++) {
+		CHECK(looks < 1000);
+		asleep += is_asleep(slot->pid);
+		usleep(20000);
+	}
+	ring.shm->floor -= TORC_MARKS;
+	ring.shm->marks[0].position--;
+	/* From the oldest on. */
+	wait_until_heard(3);
+}
+
+TEST(who_listens_rests_while_the_ring_is_damaged)
+{
+	struct device d;
+
+	device_make(&d, TORC_PAGES_SHMEM, 0, 0600);
+	load("torc_limits", d.name, "");
+	CHECK_EQ(child_end(child_start(damage_and_mend, &d)), 0);
 	unload("torc_limits");
 	device_end(&d);
 }
