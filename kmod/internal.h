@@ -227,9 +227,12 @@ void torc_topic_barrier(struct torc_topic *topic);
 
 /* ---- mend.c ------------------------------------------------------------- */
 
-/* Under topic->writing: @file's lock on bytes was set or removed, as @lock says. */
+/*
+ * Under topic->writing: @file's lock on the bytes from @first to @last was set or
+ * removed, as @lock says.
+ */
 void torc_owners_note(struct torc_topic *topic, struct file *file,
-		      const struct file_lock *lock);
+		      const struct file_lock *lock, u64 first, u64 last);
 /* @file is being closed for good. */
 void torc_owners_forget(struct torc_topic *topic, struct file *file);
 void torc_topic_mend_later(struct work_struct *mending);

@@ -113,7 +113,7 @@ void torc_topic_mend_later(struct work_struct *mending)
 }
 
 void torc_owners_note(struct torc_topic *topic, struct file *file,
-		      const struct file_lock *lock)
+		      const struct file_lock *lock, u64 first, u64 last)
 {
 	bool locked = torc_lock_type(lock) == F_WRLCK, freed = false;
 	u32 i;
@@ -128,8 +128,8 @@ void torc_owners_note(struct torc_topic *topic, struct file *file,
 	for (i = 0; i < topic->owners_count; i++) {
 		struct torc_owner *owner = &topic->owners[i];
 
-		if (TORC_LOCK_PUBLISHER + i < lock->fl_start ||
-		    TORC_LOCK_PUBLISHER + i > lock->fl_end ||
+		if (TORC_LOCK_PUBLISHER + i < first ||
+		    TORC_LOCK_PUBLISHER + i > last ||
 		    (!locked && owner->file != file))
 			continue;
 		drop_mm(owner);
@@ -140,8 +140,7 @@ void torc_owners_note(struct torc_topic *topic, struct file *file,
 		}
 		freed |= !locked;
 	}
-	if (TORC_LOCK_REPAIR >= lock->fl_start &&
-	    TORC_LOCK_REPAIR <= lock->fl_end &&
+	if (TORC_LOCK_REPAIR >= first && TORC_LOCK_REPAIR <= last &&
 	    (locked || topic->repairer == file)) {
 		topic->repairer = locked ? file : NULL;
 		freed |= !locked;

@@ -183,11 +183,13 @@ static int node_lock(struct file *file, int command, struct file_lock *lock)
 	struct torc_open *open = file->private_data;
 	struct torc_topic *topic = open->topic;
 	bool probe = command == F_GETLK;
+	/* Of the lock itself posix_lock_file() makes what it is merged with. */
+	const u64 first = lock->fl_start, last = lock->fl_end;
 	int r = 0;
 
 	mutex_lock(&topic->writing);
 	if (torc_lock_type(lock) != F_UNLCK &&
-	    driver_holds(topic, lock->fl_start, lock->fl_end, probe)) {
+	    driver_holds(topic, first, last, probe)) {
 		if (probe)
 			torc_lock_type(lock) = F_WRLCK;
 		else
@@ -197,7 +199,7 @@ static int node_lock(struct file *file, int command, struct file_lock *lock)
 	} else {
 		r = posix_lock_file(file, lock, NULL);
 		if (!r)
-			torc_owners_note(topic, file, lock);
+			torc_owners_note(topic, file, lock, first, last);
 	}
 	mutex_unlock(&topic->writing);
 	return r;

@@ -585,10 +585,10 @@ struct by_hand {
 	void *payload;
 };
 
-static void set_lock(int fd, short type)
+static void lock_slot(int fd, uint32_t slot)
 {
-	struct flock lock = { .l_type = type,
-			      .l_start = (off_t)TORC_LOCK_PUBLISHER,
+	struct flock lock = { .l_type = F_WRLCK,
+			      .l_start = (off_t)TORC_LOCK_PUBLISHER + slot,
 			      .l_len = 1 };
 
 	CHECK(!fcntl(fd, F_OFD_SETLK, &lock));
@@ -600,7 +600,7 @@ static void publisher_by_hand(const struct device *d, struct by_hand *ret)
 
 	ret->locks = device_open(d, O_RDWR);
 	CHECK(ret->locks >= 0);
-	set_lock(ret->locks, F_WRLCK);
+	lock_slot(ret->locks, 0);
 	view_ring(d, &ring);
 	CHECK(!torc_mp_init(&ret->mp, &ring, 0));
 	ret->mp.slot->pid = (uint32_t)getpid();
@@ -646,13 +646,22 @@ TEST(a_claim_of_the_dead_is_mended_when_they_die)
 	}
 }
 
-/* Loses its lock in the midst of a claim, and goes on when it is told to. */
+static void lock_the_next_slot(const void *context)
+{
+	lock_slot(*(const int *)context, 1);
+}
+
+/*
+ * Loses its lock in the midst of a claim, and goes on when it is told to.  A child
+ * that had the descriptor, and a lock beside it, is gone before.
+ */
 static void lose_the_lock(const void *context)
 {
 	const struct device *d = context;
 	struct by_hand by_hand;
 
 	publisher_by_hand(d, &by_hand);
+	CHECK_EQ(child_end(child_start(lock_the_next_slot, &by_hand.locks)), 0);
 	CHECK(!torc_mp_reserve(&by_hand.mp, 4, &by_hand.payload));
 	close(by_hand.locks);
 	raise(SIGSTOP);
