@@ -127,7 +127,8 @@ static int explain_constants(const char *name, int r, uint64_t size,
 					 (unsigned long long)
 						 constants->features_required);
 		return torc_fail(r, "%s: a ring of ABI version %u; this "
-				 "library speaks version %u", name,
+				 "library speaks version %u: use the one that "
+				 "made it, or make it anew", name,
 				 constants->abi_version, TORC_ABI_VERSION);
 	default:
 		if (constants && constants->magic == TORC_RING_MAGIC)
