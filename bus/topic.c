@@ -217,6 +217,10 @@ static int check_options(const char *address,
 		    TORC_EXCLUSIVE)
 		return torc_fail(-EINVAL, "%s: flags %#x make no sense",
 				 address, options->flags);
+	/* 640 for 0640, say. */
+	if ((options->mode | options->cursors_mode) & ~(mode_t)0777)
+		return torc_fail(-EINVAL, "%s: modes %#o and %#o: at most 0777",
+				 address, options->mode, options->cursors_mode);
 	if (options->memory & ~(TORC_MEMORY_HUGE | TORC_MEMORY_LOCKED |
 				TORC_MEMORY_PREFAULT | TORC_MEMORY_NUMA))
 		return torc_fail(-EINVAL, "%s: memory %#x makes no sense",

@@ -280,6 +280,17 @@ Test(topic, flags_that_make_no_sense_are_refused)
 	torc_topic_close(topic);
 }
 
+Test(topic, rejects_modes_that_are_no_permissions)
+{
+	struct torc_topic_options decimal = { .flags = TORC_CREATE, .mode = 640 };
+	struct torc_topic_options sticky = { .flags = TORC_CREATE,
+					     .cursors_mode = 01660 };
+	struct torc_topic *topic;
+
+	FAILS(-EINVAL, "0777", torc_topic_open(NULL, "t", &decimal, &topic));
+	FAILS(-EINVAL, "0777", torc_topic_open(NULL, "t", &sticky, &topic));
+}
+
 Test(topic, reserved_words_must_be_zero)
 {
 	struct torc_topic_options options = { .flags = TORC_CREATE,

@@ -13,9 +13,10 @@
  *	torc_pub_open(topic, NULL, &pub);
  *	torc_pub_publish(pub, "42", 2);
  *
- * Every function that can fail returns a negative errno, and never sets errno.
- * torc_errmsg() then says in words what failed and what to do about it.  Results
- * come through ret_ parameters, untouched on failure unless it is said otherwise.
+ * Every function that can fail returns a negative errno; errno itself says
+ * nothing.  torc_errmsg() then says in words what failed and what to do about it.
+ * Results come through ret_ parameters, untouched on failure unless it is said
+ * otherwise.
  * Every _close() takes NULL, returns NULL and ends the handle.
  *
  * Context, unless a function says otherwise: a handle is used by one thread at a
@@ -232,7 +233,7 @@ struct torc_topic_options {
 	/*
 	 * Who may do what.  Reading the ring is receiving, writing it (and the
 	 * cursors) publishing; reading the ring and writing the cursors is
-	 * receiving losslessly.  The umask takes nothing away.
+	 * receiving losslessly.  At most 0777; the umask takes nothing away.
 	 */
 	mode_t mode;		/* of the ring; default 0600 */
 	mode_t cursors_mode;	/* of the cursors; default: mode's owner */
