@@ -208,6 +208,11 @@ static void join_held(struct victim *v)
 				       TORC_LOSSLESS | TORC_OLDEST);
 }
 
+static void stand_by(struct victim *v)
+{
+	(void)v;
+}
+
 static void propose_another(struct victim *v)
 {
 	v->m.ring.shm->proposed++;
@@ -248,4 +253,77 @@ Test(ring_hostile, no_subscriber_looks_for_a_message_for_ever)
 	join(&v.c, &v.m.ring, TORC_NO_SLOT, TORC_OLDEST);
 	steps_of_call(&v, 100000);
 	cr_assert_eq(v.result, -EPROTO);
+}
+
+/* ---- What no publisher writes -------------------------------------------- */
+
+/* All that may stand in a header and be no record of this ring. */
+static const uint64_t garbage[] = {
+	TORC_HEADER(TORC_RECORD_MESSAGE, 0, 1024 - TORC_HEADER_SIZE + 1),
+	TORC_HEADER(TORC_RECORD_MESSAGE, 0, UINT32_MAX),
+	TORC_HEADER(TORC_RECORD_PAD, 0, 16),
+	TORC_HEADER(TORC_RECORD_PAD, 0, CAPACITY / 2 + 8),
+	TORC_HEADER(TORC_RECORD_PAD, 0, UINT32_MAX - 7),
+	TORC_HEADER(TORC_RECORD_BUSY + 1, 0, 8),
+	TORC_HEADER(0xff, 0, 8),
+};
+
+/* The first of all, or behind two messages. */
+static void find(const struct torc_ring *ring, uint64_t header, uint32_t slot,
+		 uint32_t flags, uint64_t messages)
+{
+	struct torc_message got[4];
+	struct torc_consumer c;
+
+	join(&c, ring, slot, flags);
+	*torc_header_at(ring, 32 * messages) = header;
+	if (messages)
+		CHECK(torc_consumer_peek_batch(&c, got, 4) == (int)messages,
+		      "what comes before %jx", (uintmax_t)header);
+	torc_consumer_release(&c);
+	CHECK(torc_consumer_peek_batch(&c, got, 4) == -EPROTO, "%jx",
+	      (uintmax_t)header);
+	CHECK(torc_consumer_peek(&c, got) == -EPROTO, "%jx", (uintmax_t)header);
+	torc_consumer_leave(&c);
+}
+
+static void find_garbage(struct memory *m, uint64_t header)
+{
+	struct producer p;
+
+	for (uint64_t messages = 0; messages <= 2; messages += 2) {
+		memory_format(m, 0);
+		begin(&p, &m->ring, 0);
+		for (uint64_t i = 0; i < messages; i++)
+			CHECK(!say(&p, i, 20), "publish");
+		find(&m->ring, header, 0, TORC_LOSSLESS | TORC_OLDEST, messages);
+		*torc_header_at(&m->ring, 32 * messages) = 0;
+		find(&m->ring, header, TORC_NO_SLOT, TORC_OLDEST, messages);
+	}
+}
+
+Test(ring_hostile, garbage_for_a_header_is_told)
+{
+	struct memory m;
+
+	small_ring(&m, TORC_KIND_SP, 0);
+	for (size_t i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++)
+		find_garbage(&m, garbage[i]);
+}
+
+Test(ring_hostile, who_writes_pads_alone_sends_nobody_round_for_ever)
+{
+	const uint64_t pad = TORC_HEADER(TORC_RECORD_PAD, 0,
+					 CAPACITY / 4 - TORC_HEADER_SIZE);
+	struct victim v = { .call = peek, .attack = stand_by };
+	const uint32_t flags[] = { TORC_LOSSLESS | TORC_OLDEST, TORC_OLDEST };
+
+	small_ring(&v.m, TORC_KIND_SP, 0);
+	for (uint64_t at = 0; at < CAPACITY; at += CAPACITY / 4)
+		*torc_header_at(&v.m.ring, at) = pad;
+	for (uint32_t slot = 0; slot < 2; slot++) {
+		join(&v.c, &v.m.ring, slot, flags[slot]);
+		steps_of_call(&v, 100);
+		cr_assert_eq(v.result, -EPROTO);
+	}
 }

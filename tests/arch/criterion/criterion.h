@@ -70,10 +70,11 @@ static struct suite *all_suites;
 #define cr_assert_neq(a, b, ...) TEST_IF((a) != (b))
 #define cr_assert_leq(a, b, ...) TEST_IF((a) <= (b))
 #define cr_assert_lt(a, b, ...) TEST_IF((a) < (b))
+#define cr_assert_gt(a, b, ...) TEST_IF((a) > (b))
 #define cr_expect cr_assert
 #define cr_expect_eq cr_assert_eq
 #define cr_expect_geq(a, b, ...) TEST_IF((a) >= (b))
-#define cr_expect_gt(a, b, ...) TEST_IF((a) > (b))
+#define cr_expect_gt cr_assert_gt
 #define cr_expect_lt cr_assert_lt
 
 static bool test_run(const struct test *test)
