@@ -15,11 +15,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static bool has_good_characters(const char *name)
+{
+	return !name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				  "abcdefghijklmnopqrstuvwxyz"
+				  "0123456789._-/")];
+}
+
+static bool has_good_levels(const char *name)
+{
+	for (const char *level = name; level; level = strchr(level, '/')) {
+		level += level != name;
+		if (!*level || *level == '/' || *level == '.')
+			return false;
+	}
+	return true;
+}
+
 int torc_name_check(const char *name)
 {
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "abcdefghijklmnopqrstuvwxyz"
-				      "0123456789._-/";
 	size_t length = strlen(name);
 
 	if (!length)
@@ -28,17 +42,13 @@ int torc_name_check(const char *name)
 		return torc_fail(-EINVAL, "%.40s...: name of %zu characters; "
 				 "a topic's has at most %d",
 				 name, length, TORC_NAME_MAX);
-	if (strspn(name, allowed) != length)
+	if (!has_good_characters(name))
 		return torc_fail(-EINVAL, "%s: a topic's name consists of "
 				 "A-Z a-z 0-9 . _ - and / between levels",
 				 name);
-	for (const char *level = name; level; level = strchr(level, '/')) {
-		level += level != name;
-		if (!*level || *level == '/' || *level == '.')
-			return torc_fail(-EINVAL, "%s: a level of a topic's "
-					 "name may not be empty or begin with "
-					 "a dot", name);
-	}
+	if (!has_good_levels(name))
+		return torc_fail(-EINVAL, "%s: a level of a topic's name may not "
+				 "be empty or begin with a dot", name);
 	return 0;
 }
 
@@ -202,6 +212,9 @@ static int list_file(const char *file, void *context)
 	for (i = 0; file[i]; i++)
 		name[i] = file[i] == ':' ? '/' : file[i];
 	name[i] = '\0';
+	/* Somebody's file, which cannot be a topic. */
+	if (!has_good_characters(name) || !has_good_levels(name))
+		return 0;
 	return listing->each(name, listing->context);
 }
 

@@ -14,6 +14,8 @@ static int explain(const char *address, const struct torc_bus *bus, int r)
 		return torc_fail(r, "%s: no such topic %s %s", address,
 				 bus->on, bus->path);
 	case -EPROTO:
+	case -EISDIR:
+	case -ELOOP:	/* a symbolic link */
 		return torc_fail(r, "%s: not a ring; it stays", address);
 	case -EBUSY:
 		return torc_fail(r, "%s: somebody takes part in it", address);

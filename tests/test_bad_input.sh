@@ -246,6 +246,26 @@ no_ring() {
 		run 0 torc-rm --stale && [ -z "$(ls -A "$TORC_DIR")" ]
 }
 
+define foreign "files that cannot be topics are none; what is no ring is told, and stays"
+foreign() {
+	local name
+	for name in "a b" a::b :a a:.b $'a\nb' ä; do
+		echo diary >"$TORC_DIR/$name"
+	done
+	run 0 torc-stat && says err "no topics" && run 0 torc-rm --stale &&
+		run 1 torc-rm '*' && run 124 torc-sub --timeout=0 '*' &&
+		[ ! -s err ] || return
+	set -- "$TORC_DIR"/*
+	[ $# = 6 ] || return
+	rm "$TORC_DIR"/*
+	ln -s /etc/passwd "$TORC_DIR/link" && mkdir "$TORC_DIR/directory"
+	for name in link directory; do
+		run 1 torc-rm $name && says err "$name: not a ring; it stays" ||
+			return
+	done
+	rm "$TORC_DIR/link" && rmdir "$TORC_DIR/directory"
+}
+
 define parts "a topic without its cursors is told by all, not taken for one that went"
 parts() {
 	run 0 torc-pub --persistent -m x t && rm "$TORC_DIR"/.*.cursors || return
