@@ -174,6 +174,86 @@ Test(participants, all_ways_to_publish_and_receive)
 	}
 }
 
+/* Say @text in the way @way of all that there are; false if there is no such way. */
+static bool say_in_a_way(struct torc_publisher *pub, int way, const char *text)
+{
+	const struct torc_span span = { text, strlen(text) };
+	const struct iovec piece = { (void *)(uintptr_t)text, strlen(text) };
+	void *payload;
+
+	switch (way) {
+	case 0:
+		MUST(torc_pub_publish(pub, text, strlen(text)));
+		return true;
+	case 1:
+		MUST(torc_pub_publishv(pub, &piece, 1));
+		return true;
+	case 2:
+		MUST(torc_pub_publish_batch(pub, &span, 1));
+		return true;
+	case 3:
+		MUST(torc_pub_reserve(pub, strlen(text), &payload));
+		memcpy(payload, text, strlen(text));
+		MUST(torc_pub_commit(pub, strlen(text)));
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void reserve_and_scribble(struct torc_publisher *pub)
+{
+	void *payload;
+
+	MUST(torc_pub_reserve(pub, 40, &payload));
+	memset(payload, 0xee, 40);
+}
+
+/* What was reserved and not committed holds up nothing, and comes to nothing. */
+static void publish_while_reserved(struct torc_publisher *pub,
+				   struct torc_subscriber *sub, const char *text)
+{
+	struct torc_message message;
+
+	for (int way = 0;; way++) {
+		reserve_and_scribble(pub);
+		if (!say_in_a_way(pub, way, text))
+			break;
+		/* Nor what was committed to what comes after it. */
+		MUST(torc_pub_publish(pub, "next", 4));
+		FAILS(-EINVAL, "reserved", torc_pub_commit(pub, 0));
+		expect_text(sub, text);
+		expect_text(sub, "next");
+		cr_expect_eq(torc_sub_peek(sub, &message), -EAGAIN);
+	}
+	torc_pub_abort(pub);
+}
+
+Test(participants, what_was_reserved_gives_way_to_what_is_published)
+{
+	static const char longer[] = "a message that is by some bytes too long "
+				     "for the shortest way to publish one";
+
+	for (size_t k = 0; k < FIXTURE_KINDS; k++) {
+		struct torc_topic *topic = topic_of_kind(k, 4096);
+		struct torc_publisher *pub = pub_open(topic);
+		struct torc_subscriber *sub = sub_open(topic, 0);
+
+		for (int i = 0; i < 20; i++) {
+			publish_while_reserved(pub, sub, "short");
+			publish_while_reserved(pub, sub, longer);
+		}
+		reserve_and_scribble(pub);
+		torc_pub_close(pub);
+		pub = pub_open(topic);
+		MUST(torc_pub_publish(pub, "short", 5));
+		expect_text(sub, "short");
+		torc_sub_close(sub);
+		torc_pub_close(pub);
+		topic_end(topic);
+	}
+}
+
 Test(participants, messages_of_no_possible_length_are_refused)
 {
 	struct torc_topic *topic = topic_open("t", 0, 4096);
