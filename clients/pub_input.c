@@ -38,7 +38,7 @@ int pub_too_long(struct pub *pub, const char *what, uint64_t length)
 		return -1;
 	}
 	cli_note("%s: %s is longer than the %zu bytes that the topic takes "
-		 "(make it with a larger --capacity, %" PRIu64 " times the "
+		 "(make it with a larger --capacity, over %" PRIu64 " times the "
 		 "longest message)", pub->name, what, pub->message_max, share);
 	return -1;
 }

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include <torc/abi.h>
+
 enum {
 	KEY_BUS = CLI_KEY,
 	KEY_CAPACITY,
@@ -105,11 +107,12 @@ static int set_subscribers(struct pub *pub, const char *value)
 
 	if (cli_count("subscribers", value, &count))
 		return -1;
-	if (count && count <= UINT32_MAX) {
+	if (count && count <= TORC_SUBSCRIBERS_MAX) {
 		pub->topic_options.subscribers = (uint32_t)count;
 		return 0;
 	}
-	cli_note("--subscribers=%s: out of range", value);
+	cli_note("--subscribers=%s: not from 1 to %u", value,
+		 TORC_SUBSCRIBERS_MAX);
 	return -1;
 }
 

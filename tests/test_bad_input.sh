@@ -113,6 +113,8 @@ as_it_is() {
 		says err "capacity is 1048576, not 4194304" &&
 		run 0 torc-pub --subscribers=9 -m x t &&
 		says err "takes 7 subscribers, not 9" &&
+		run 2 torc-pub --subscribers=1025 -m x t &&
+		says err "not from 1 to 1024" &&
 		run 0 torc-pub --persistent -m x t && says err "not persistent" &&
 		run 0 torc-pub --capacity=1M --subscribers=7 -m x t &&
 		[ ! -s err ] && let_go
