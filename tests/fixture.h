@@ -82,6 +82,9 @@ int fixture_fds(void);
 /* How many eventfds we have open, and the last of them. */
 int fixture_eventfds(int *ret_last);
 
+/* From now on membarrier() is refused, to us and those that we fork. */
+void refuse_membarrier(void);
+
 void pause_ms(long ms);
 
 /* Has @fd something to read, or comes it within so long? */

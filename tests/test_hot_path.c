@@ -118,6 +118,7 @@ struct way {
 	unsigned int flags;
 	unsigned int sub_flags;
 	bool publish, receive;
+	bool no_membarrier;
 };
 
 /* Criterion's own assertions lock. */
@@ -156,11 +157,16 @@ static void receive(struct torc_subscriber *sub)
 static int go_way(void *context)
 {
 	const struct way *way = context;
-	/* Large, so that no look for room falls into the counting. */
-	struct torc_topic *topic = topic_open("anon:", way->flags, 4 << 20);
-	struct torc_publisher *pub = pub_open(topic);
-	struct torc_subscriber *sub = sub_open(topic, way->sub_flags);
+	struct torc_topic *topic;
+	struct torc_publisher *pub;
+	struct torc_subscriber *sub;
 
+	if (way->no_membarrier)
+		refuse_membarrier();
+	/* Large, so that no look for room falls into the counting. */
+	topic = topic_open("anon:", way->flags, 4 << 20);
+	pub = pub_open(topic);
+	sub = sub_open(topic, way->sub_flags);
 	/* Symbols are resolved at their first use. */
 	publish(pub);
 	receive(sub);
@@ -183,9 +189,9 @@ static int go_way(void *context)
 Test(hot_path, one_publisher_makes_no_system_call_and_locks_nothing)
 {
 	struct way ways[] = {
-		{ "publish", 0, 0, true, false },
-		{ "receive", 0, 0, false, true },
-		{ "receive lossy", 0, TORC_SUB_LOSSY, false, true },
+		{ "publish", 0, 0, true, false, false },
+		{ "receive", 0, 0, false, true, false },
+		{ "receive lossy", 0, TORC_SUB_LOSSY, false, true, false },
 	};
 
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
@@ -203,8 +209,8 @@ Test(hot_path, one_publisher_makes_no_system_call_and_locks_nothing)
 Test(hot_path, many_publishers_lock_once_a_claim)
 {
 	struct way ways[] = {
-		{ "publish", TORC_MANY, 0, true, false },
-		{ "receive", TORC_MANY, 0, false, true },
+		{ "publish", TORC_MANY, 0, true, false, false },
+		{ "receive", TORC_MANY, 0, false, true, false },
 	};
 	struct counts counts = count_in(go_way, &ways[0]);
 
@@ -215,6 +221,20 @@ Test(hot_path, many_publishers_lock_once_a_claim)
 	cr_expect_eq(counts.syscalls, 0);
 	cr_expect_eq(counts.locked, 0);
 	cr_expect_eq(counts.fences, 0);
+}
+
+/* Nobody else orders their stores before the look who sleeps. */
+Test(hot_path, where_membarrier_is_refused_publishers_fence_once_a_commit)
+{
+	struct way one = { "one", 0, 0, true, false, true };
+	struct way many = { "many", TORC_MANY, 0, true, false, true };
+
+	struct counts counts = count_in(go_way, &one);
+
+	/* A compiler may fence by a locked instruction. */
+	cr_expect_eq(counts.fences + counts.locked, 3 * TIMES);
+	counts = count_in(go_way, &many);
+	cr_expect_eq(counts.fences + counts.locked, 2 * 3 * TIMES);
 }
 
 static int one_of_each(void *context)
