@@ -80,7 +80,7 @@ is_page { next }
 
 # ---- Headers ----------------------------------------------------------------------
 
-/^#define TORC_[A-Z0-9_]+[ \t(]/ && !/_H$/ {
+/^#define TORC_[A-Z0-9_]+[ \t(]/ && !/_H$/ && $2 !~ /^TORC_API/ {
 	print_constants($2, "", "constant")
 }
 /^enum torc_[a-z_]+ \{/ { enumerating = 1 }
