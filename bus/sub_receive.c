@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-/* A call within each of these would be a tenth of its time. */
+/* The usual message is received without a call within these. */
 #define FLATTEN __attribute__((flatten))
 
 /*

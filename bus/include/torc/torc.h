@@ -57,7 +57,7 @@ extern "C" {
 #define TORC_API
 #endif
 
-/* Calls for each message, which go to the library without the linker's stub. */
+/* Calls for each message: straight to the library, not by way of the PLT. */
 #if defined(__has_attribute)
 #if __has_attribute(noplt)
 #define TORC_API_HOT TORC_API __attribute__((noplt))
